@@ -1,0 +1,122 @@
+"""Fragments of one object become one detection: the weight-free stand-in for spatial consistency learning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Protocol
+
+import numpy as np
+
+from autoseg3d_ros.config import TrackingConfig
+from autoseg3d_ros.geometry import boxes_of_groups
+from autoseg3d_ros.structures import Detections, Frame, Superpoints
+from autoseg3d_ros.tracking.association import overlap_counts
+from autoseg3d_ros.tracking.consensus import connected, group_fragments, owners
+from autoseg3d_ros.tracking.tracks import TrackTable
+
+_HOME_SHARE = 0.7  # of what is seen of a track, inside one geometric group, to call that group its home
+
+
+@dataclass(frozen=True)
+class FragmentRelations:
+    """What the geometry of one frame says of superpoints that touch."""
+
+    joined: np.ndarray  # (P, 2) int32: one object
+    strength: np.ndarray  # (P,) float32: how firmly
+    apart: np.ndarray  # (Q, 2) int32: two objects
+
+
+class FragmentJudge(Protocol):
+    """Tells from one frame which superpoints belong together."""
+
+    def __call__(self, frame: Frame, superpoints: Superpoints) -> FragmentRelations:
+        """Return the relations of the superpoints that touch; none at all is legal."""
+        ...
+
+
+@dataclass(frozen=True)
+class MapEvidence:
+    """What the map knows of a frame's points before they are added to it."""
+
+    slot_of_point: np.ndarray  # (N,) int32 owner of the point's voxel, 0 = none, negative = no such voxel
+    num_voxels: np.ndarray  # (num_slots,) int64 voxels of each slot, in view or not
+
+    @property
+    def num_slots(self) -> int:
+        return len(self.num_voxels)
+
+    @cached_property
+    def num_seen(self) -> np.ndarray:
+        """(num_slots,) int64, points of the frame in voxels of each slot; 0 for slot 0."""
+        return np.bincount(self.slot_of_point[self.slot_of_point > 0], minlength=self.num_slots)
+
+    def counts(self, group_of_point: np.ndarray, num_groups: int) -> np.ndarray:
+        """Return (G, num_slots) int64: how many points of each group lie in voxels of each slot."""
+        return overlap_counts(group_of_point, num_groups, self.slot_of_point, self.num_slots)
+
+
+class FragmentMerger:
+    """Groups superpoints into detections, and finds tracks that are fragments of one object. Has no memory."""
+
+    def __init__(self, config: TrackingConfig) -> None:
+        self._config = config
+
+    def merge(self, relations: FragmentRelations, superpoints: Superpoints, evidence: MapEvidence) -> Detections:
+        """Return the objects of a frame: geometry now, held against what the map has learned."""
+        size = np.bincount(superpoints.superpoint, minlength=superpoints.num_superpoints)
+        owner = self._owners(superpoints, evidence)
+        group = group_fragments(size, owner, relations.joined, relations.strength, relations.apart)
+        num_groups = _num_labels(group)
+        group_of_point = group[superpoints.superpoint]
+        return Detections(
+            of_superpoint=group,
+            score=np.ones(num_groups, np.float32),
+            num_points=np.bincount(group_of_point, minlength=num_groups),
+            box_m=boxes_of_groups(superpoints.xyz_m, group_of_point, num_groups),
+        )
+
+    def votes(
+        self, relations: FragmentRelations, superpoints: Superpoints, evidence: MapEvidence, tracks: TrackTable
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return pairs of slots that this frame takes for one object and for two, each (P, 2) int64.
+
+        Tracks whose visible parts lie in one geometric group are together. Apart are those whose parts touch across a
+        gap or a concave edge, and those once voted together that lie in different groups.
+        """
+        home = self._homes(relations, superpoints, evidence)
+        together = {pair for members in _members(home) for pair in combinations(members, 2)}
+        owner_pairs = self._owners(superpoints, evidence)[relations.apart]
+        touching = {(min(pair), max(pair)) for pair in owner_pairs.tolist() if pair[0] != pair[1] and min(pair) > 0}
+        parted = {
+            pair for pair in tracks.same_object_votes if min(home[list(pair)]) >= 0 and len(set(home[list(pair)])) > 1
+        }
+        return _pairs(together), _pairs((touching | parted) - together)
+
+    def _owners(self, superpoints: Superpoints, evidence: MapEvidence) -> np.ndarray:
+        """Return the slot (S,) that each superpoint is part of, 0 = none."""
+        size = np.bincount(superpoints.superpoint, minlength=superpoints.num_superpoints)
+        counts = evidence.counts(superpoints.superpoint, superpoints.num_superpoints)
+        return owners(counts, size, evidence.num_voxels, self._config.owner_share)
+
+    def _homes(self, relations: FragmentRelations, superpoints: Superpoints, evidence: MapEvidence) -> np.ndarray:
+        """Return the geometric group (num_slots,) that holds most of what is seen of each slot, -1 for none."""
+        group = connected(superpoints.num_superpoints, relations.joined)
+        counts = evidence.counts(group[superpoints.superpoint], max(_num_labels(group), 1))
+        is_home = counts.max(axis=0) >= _HOME_SHARE * evidence.num_seen
+        return np.where(is_home & (evidence.num_seen >= self._config.min_points), counts.argmax(axis=0), -1)
+
+
+def _members(home: np.ndarray) -> Iterator[list[int]]:
+    for group in np.unique(home[home >= 0]):
+        yield np.flatnonzero(home == group).tolist()
+
+
+def _num_labels(labels: np.ndarray) -> int:
+    return int(labels.max(initial=-1)) + 1
+
+
+def _pairs(pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    return np.array(sorted(pairs), np.int64).reshape(-1, 2)

@@ -1,0 +1,74 @@
+"""2D masks lifted to 3D superpoints (`method.md` §1.2): valid pixels, sampled with a seed, in the world frame."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from autoseg3d_ros.config import DepthConfig, LiftingConfig
+from autoseg3d_ros.geometry import transform_points
+from autoseg3d_ros.structures import NO_MASK, Frame, Masks2D, Superpoints
+
+_STEP_SHARE = 0.05  # neighbouring depths that differ by more than this share lie on different surfaces
+
+
+def lift(frame: Frame, masks: Masks2D, depth: DepthConfig, lifting: LiftingConfig, seed: int) -> Superpoints:
+    """Return up to `lifting.num_points` points of the frame, drawn without replacement; 0 points is legal.
+
+    The draw depends on the seed and the frame's stamp only, so that a frame gives the same points in any run. Pixels
+    without a mask form superpoints of their own, one a connected surface. Where fewer pixels are valid than points are
+    asked for, all are taken: repeating points, as the reference does, would add nothing.
+    """
+    valid = (frame.depth_m >= depth.min_m) & (frame.depth_m <= depth.max_m)
+    ids = np.where(valid, masks.ids, NO_MASK)
+    ids = _with_unmasked_regions(ids, masks.num_masks, frame.depth_m, valid, lifting.min_region_px)
+    pixel = _sample(np.flatnonzero(ids.ravel() != NO_MASK), lifting.num_points, seed, frame.stamp_ns)
+    present, superpoint = np.unique(ids.ravel()[pixel], return_inverse=True)
+    return Superpoints(
+        xyz_m=transform_points(frame.world_from_camera, _points_of_pixels(frame, pixel)),
+        rgb=frame.rgb.reshape(-1, 3)[pixel],
+        pixel=pixel,
+        superpoint=superpoint.astype(np.int32).reshape(-1),
+        id_image=_renumbered(ids, present),
+        num_superpoints=len(present),
+    )
+
+
+def _with_unmasked_regions(
+    ids: np.ndarray, num_masks: int, depth_m: np.ndarray, valid: np.ndarray, min_region_px: int
+) -> np.ndarray:
+    """Give each connected surface among the unmasked pixels an id of its own; small ones stay without."""
+    step = np.zeros_like(valid)
+    for axis in (0, 1):
+        near = np.diff(depth_m, axis=axis, append=np.take(depth_m, [-1], axis=axis))
+        step |= np.abs(near) > _STEP_SHARE * depth_m
+    unmasked = valid & (ids == NO_MASK) & ~step
+    num_regions, regions, stats, _ = cv2.connectedComponentsWithStats(unmasked.astype(np.uint8), connectivity=4)
+    new_id = np.full(num_regions, NO_MASK, np.int32)
+    large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= min_region_px) + 1
+    new_id[large] = num_masks + np.arange(len(large), dtype=np.int32)
+    return np.where(unmasked, new_id[regions], ids)
+
+
+def _sample(candidates: np.ndarray, num_points: int, seed: int, stamp_ns: int) -> np.ndarray:
+    if len(candidates) <= num_points:
+        return candidates
+    random = np.random.default_rng([seed, stamp_ns])
+    return np.sort(random.choice(candidates, num_points, replace=False, shuffle=False))
+
+
+def _points_of_pixels(frame: Frame, pixel: np.ndarray) -> np.ndarray:
+    row, column = np.divmod(pixel, frame.camera.width)
+    depth = frame.depth_m.ravel()[pixel]
+    points = np.empty((len(pixel), 3), np.float32)
+    points[:, 0] = (column - frame.camera.cx) / frame.camera.fx * depth
+    points[:, 1] = (row - frame.camera.cy) / frame.camera.fy * depth
+    points[:, 2] = depth
+    return points
+
+
+def _renumbered(ids: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Map the ids in `present` to 0..S-1 and all others to NO_MASK."""
+    table = np.full(int(ids.max(initial=NO_MASK)) + 2, NO_MASK, np.int32)
+    table[present] = np.arange(len(present), dtype=np.int32)
+    return table[ids]  # NO_MASK = -1 reads the table's last entry, which stays NO_MASK

@@ -1,0 +1,143 @@
+"""The labelled map: voxels with a colour and the slot of the instance that holds them, under a hard cap.
+
+A *slot* is a track's place in the track table (`tracking/tracks.py`), 0 = no instance. Slots rather than ids are kept
+because slots are few and dense: sums over instances are then single `bincount`s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoseg3d_ros.config import LimitsConfig, MapConfig
+from autoseg3d_ros.geometry import voxel_keys
+from autoseg3d_ros.mapping.voxel_hash import MISSING, VoxelHash
+
+UNMAPPED = -1
+_MAX_VOTES = 10  # bounds how long a voxel keeps an old owner against new evidence
+_MAX_SAMPLES = 64  # of the running means of position and colour
+_FORGET_SHARE = 0.1  # of the capacity, at a time, so that rebuilding is rare
+
+
+@dataclass(frozen=True)
+class MapPoints:
+    """The map as a cloud in the world frame."""
+
+    xyz_m: np.ndarray  # (M, 3) float32
+    rgb: np.ndarray  # (M, 3) uint8
+    instance_id: np.ndarray  # (M,) int32, 0 = none
+    score: np.ndarray  # (M,) float32, of the instance
+
+
+class InstanceMap:
+    """Voxel-hashed labels. `limits.max_points` bounds it; the voxels unseen for longest are forgotten first."""
+
+    def __init__(self, config: MapConfig, limits: LimitsConfig) -> None:
+        self.voxel_m = config.voxel_m
+        self.capacity = limits.max_points
+        self._hash = VoxelHash(self.capacity)
+        self._key = np.zeros(self.capacity, np.int64)
+        self._xyz_m = np.zeros((self.capacity, 3), np.float32)
+        self._rgb = np.zeros((self.capacity, 3), np.float32)
+        self._num_samples = np.zeros(self.capacity, np.int16)
+        self._slot = np.zeros(self.capacity, np.int32)
+        self._votes = np.zeros(self.capacity, np.int16)
+        self._last_seen = np.zeros(self.capacity, np.int32)
+
+    def __len__(self) -> int:
+        return len(self._hash)
+
+    @property
+    def xyz_m(self) -> np.ndarray:
+        """(M, 3) float32, the mean point of each voxel, world."""
+        return self._xyz_m[: len(self)]
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """(M, 3) uint8."""
+        return np.rint(self._rgb[: len(self)]).astype(np.uint8)
+
+    @property
+    def slot(self) -> np.ndarray:
+        """(M,) int32, the owner of each voxel; 0 = none."""
+        return self._slot[: len(self)]
+
+    def slots_at(self, xyz_m: np.ndarray) -> np.ndarray:
+        """Return the owner of the voxel of each of (N, 3) points: (N,) int32; 0 = none, UNMAPPED = no such voxel."""
+        rows = self._hash.find(voxel_keys(xyz_m, self.voxel_m))
+        return np.where(rows == MISSING, UNMAPPED, self._slot[rows]).astype(np.int32)
+
+    def integrate(self, xyz_m: np.ndarray, rgb: np.ndarray, slot: np.ndarray, frame_index: int) -> None:
+        """Add a frame's points (N, 3), colours (N, 3) uint8 and owners (N,); owner 0 leaves a voxel's label alone.
+
+        A voxel's owner is decided by a majority vote over time (Boyer and Moore): agreeing observations strengthen it,
+        others weaken it, and at zero the newcomer takes over.
+        """
+        keys, first, inverse, count = np.unique(
+            voxel_keys(xyz_m, self.voxel_m), return_index=True, return_inverse=True, return_counts=True
+        )
+        if len(keys) > self.capacity:
+            keys, first = keys[: self.capacity], first[: self.capacity]
+        rows = self._rows_for(keys)
+        inverse = inverse.reshape(-1)
+        self._update_means(rows, _means(xyz_m, inverse, count)[: len(keys)], _means(rgb, inverse, count)[: len(keys)])
+        self._vote(rows, slot[first])
+        self._last_seen[rows] = frame_index
+
+    def points_of(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the points (P, 3) and owners (P,) of the slots marked in `wanted` (num_slots,) bool."""
+        rows = np.flatnonzero(wanted[self.slot])
+        return self._xyz_m[rows], self._slot[rows]
+
+    def count(self, num_slots: int) -> np.ndarray:
+        """Return how many voxels each slot holds, (num_slots,) int64."""
+        return np.bincount(self.slot, minlength=num_slots)
+
+    def relabel(self, new_slot: np.ndarray) -> None:
+        """Give every voxel of slot s to `new_slot[s]`, (num_slots,) int32."""
+        self._slot[: len(self)] = new_slot[self.slot]
+
+    def _rows_for(self, keys: np.ndarray) -> np.ndarray:
+        rows = self._hash.find(keys)
+        num_new = int((rows == MISSING).sum())
+        if len(self) + num_new > self.capacity:
+            self._last_seen[rows[rows != MISSING]] = np.iinfo(np.int32).max  # what is in view now stays
+            self._forget_longest_unseen(max(len(self) + num_new - self.capacity, int(_FORGET_SHARE * self.capacity)))
+            rows = self._hash.find(keys)
+        new = rows == MISSING
+        fresh = self._hash.insert(keys[new])
+        rows[new] = fresh
+        self._key[fresh] = keys[new]
+        self._num_samples[fresh] = 0
+        self._slot[fresh] = 0
+        self._votes[fresh] = 0
+        return rows
+
+    def _forget_longest_unseen(self, num: int) -> None:
+        size = len(self)
+        num = min(num, size)
+        kept = np.sort(np.argsort(self._last_seen[:size], kind="stable")[num:])
+        for column in (self._key, self._xyz_m, self._rgb, self._num_samples, self._slot, self._votes, self._last_seen):
+            column[: len(kept)] = column[kept]
+        self._hash.rebuild(self._key[: len(kept)])
+
+    def _update_means(self, rows: np.ndarray, xyz_m: np.ndarray, rgb: np.ndarray) -> None:
+        samples = np.minimum(self._num_samples[rows] + 1, _MAX_SAMPLES).astype(np.int16)
+        weight = (1.0 / samples).astype(np.float32)[:, None]
+        self._xyz_m[rows] += weight * (xyz_m - self._xyz_m[rows])
+        self._rgb[rows] += weight * (rgb - self._rgb[rows])
+        self._num_samples[rows] = samples
+
+    def _vote(self, rows: np.ndarray, slot: np.ndarray) -> None:
+        rows, slot = rows[slot > 0], slot[slot > 0]
+        agrees = self._slot[rows] == slot
+        votes = self._votes[rows] + np.where(agrees, 1, -1)
+        taken_over = votes < 0
+        self._slot[rows] = np.where(taken_over, slot, self._slot[rows])
+        self._votes[rows] = np.where(taken_over, 1, np.minimum(votes, _MAX_VOTES))
+
+
+def _means(values: np.ndarray, group: np.ndarray, count: np.ndarray) -> np.ndarray:
+    sums = [np.bincount(group, weights=values[:, axis], minlength=len(count)) for axis in range(values.shape[1])]
+    return (np.stack(sums, axis=1) / count[:, None]).astype(np.float32)

@@ -1,0 +1,56 @@
+"""Boxes, centroids and footprints of instances, fitted to their map voxels and kept until these change."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autoseg3d_ros.geometry import oriented_box
+from autoseg3d_ros.mapping.instance_map import InstanceMap
+from autoseg3d_ros.structures import OrientedBox
+
+_REFIT_SHARE = 0.02  # of an instance's voxels gained or lost since the last fit
+_MAX_FIT_POINTS = 2_000
+_TRIM_PERCENT = 1.0  # at both ends of each axis: stray depth must not inflate a box
+
+_NO_BOX = OrientedBox((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0)
+
+
+class InstanceShapes:
+    """One fitted shape a slot; a slot without voxels has a box of zero size."""
+
+    def __init__(self, num_slots: int) -> None:
+        self.centroid_m = np.zeros((num_slots, 3), np.float32)
+        self.box_m = np.zeros((num_slots, 2, 3), np.float32)  # world axis-aligned, minimum and maximum corner
+        self.num_points = np.zeros(num_slots, np.int64)
+        self.oriented: list[OrientedBox] = [_NO_BOX] * num_slots
+        self.footprint_m: list[np.ndarray] = [np.zeros((0, 2), np.float32)] * num_slots
+        self._num_points_at_fit = np.zeros(num_slots, np.int64)
+
+    def update(self, instance_map: InstanceMap, slots: np.ndarray) -> None:
+        """Fit again those of `slots` whose voxels changed by more than a little."""
+        self.num_points = instance_map.count(len(self.oriented))
+        change = np.abs(self.num_points - self._num_points_at_fit)[slots]
+        stale = slots[change > _REFIT_SHARE * self._num_points_at_fit[slots]]
+        wanted = np.zeros(len(self.oriented), bool)
+        wanted[stale] = True
+        points, owner = instance_map.points_of(wanted)
+        owner = owner.astype(np.uint16)  # numpy sorts 16-bit integers by radix, ten times as fast
+        order = np.argsort(owner, kind="stable")
+        ends = np.searchsorted(owner[order], stale, side="right")
+        starts = np.searchsorted(owner[order], stale, side="left")
+        for slot, start, end in zip(stale.tolist(), starts.tolist(), ends.tolist(), strict=True):
+            self._fit(slot, points[order[start:end]])
+
+    def _fit(self, slot: int, points: np.ndarray) -> None:
+        self._num_points_at_fit[slot] = len(points)
+        if len(points) == 0:
+            self.box_m[slot], self.oriented[slot] = 0.0, _NO_BOX
+            self.footprint_m[slot] = np.zeros((0, 2), np.float32)
+            return
+        points = points[:: -(-len(points) // _MAX_FIT_POINTS)]
+        low, high = np.percentile(points, (_TRIM_PERCENT, 100.0 - _TRIM_PERCENT), axis=0)
+        inner = points[((points >= low) & (points <= high)).all(axis=1)]
+        kept = inner if len(inner) else points
+        self.centroid_m[slot] = kept.mean(axis=0)
+        self.box_m[slot] = kept.min(axis=0), kept.max(axis=0)
+        self.oriented[slot], self.footprint_m[slot] = oriented_box(kept)

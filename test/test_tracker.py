@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoseg3d_ros.config import LimitsConfig, TrackingConfig
+from autoseg3d_ros.structures import EventType, InstanceState
+from autoseg3d_ros.tracking.tracker import Tracker
+
+CONFIG = TrackingConfig(min_affinity=0.2, min_observations=3, max_missed=2, lost_after=4, merge_votes=3)
+NO_PAIRS = np.zeros((0, 2), np.int64)
+
+
+class Life:
+    """Drives a tracker by saying which id each detection resembles; 0 = none so far."""
+
+    def __init__(self, max_instances=10, retired_capacity=5, config=CONFIG):
+        self.tracker = Tracker(config, LimitsConfig(max_instances=max_instances, retired_capacity=retired_capacity))
+        self.tracks = self.tracker.new_table()
+        self.stamp_ns = 0
+        self.events = []
+
+    def frame(self, *ids, may_be_born=True):
+        self.stamp_ns += 1
+        slots = self.tracks.occupied()
+        affinity = np.array([[0.9 if wanted == self.tracks.id[slot] else 0.0 for slot in slots] for wanted in ids])
+        update = self.tracker.update(
+            self.tracks,
+            affinity.reshape(len(ids), len(slots)),
+            np.full(len(ids), 0.5),
+            np.full(len(ids), may_be_born),
+            self.stamp_ns,
+        )
+        self.events += update.events
+        self.update = update
+        return [int(self.tracks.id[slot]) for slot in update.slot_of_detection]
+
+    def state(self, wanted):
+        return InstanceState(int(self.tracks.state[self.slot(wanted)]))
+
+    def slot(self, wanted):
+        return int(np.flatnonzero(self.tracks.id == wanted)[0])
+
+    def history(self, wanted):
+        return [event.type.name for event in self.events if event.instance_id == wanted]
+
+
+def test_an_empty_frame_does_nothing():
+    life = Life()
+    assert life.frame() == []
+    assert life.events == []
+    assert life.tracks.next_id == 1
+
+
+def test_a_track_is_born_tentative_and_confirmed_by_observations():
+    life = Life()
+    assert life.frame(0) == [1]
+    assert life.state(1) == InstanceState.TENTATIVE
+    assert np.isnan(life.tracks.match_confidence[life.slot(1)])
+    assert life.frame(1) == life.frame(1) == [1]
+    assert life.state(1) == InstanceState.ACTIVE
+    assert life.history(1) == ["CREATED", "CONFIRMED"]
+    assert life.tracks.match_confidence[life.slot(1)] == pytest.approx(0.9)
+    assert life.tracks.num_observations[life.slot(1)] == 3
+
+
+def test_what_may_not_be_born_stays_without_a_track():
+    life = Life()
+    assert life.frame(0, may_be_born=False) == [0]
+    assert life.tracks.next_id == 1
+
+
+def test_a_tentative_track_that_is_missed_is_removed_and_its_id_never_used_again():
+    life = Life()
+    life.frame(0)
+    life.frame()
+    life.frame()
+    assert [(event.type, event.reason) for event in life.events[1:]] == [(EventType.REMOVED, "never_confirmed")]
+    assert life.update.heir_of_slot[1] == 0
+    assert life.frame(0) == [2]
+
+
+def confirmed(life, num=1):
+    for _ in range(3):
+        life.frame(*range(1, num + 1)) if life.tracks.next_id > 1 else life.frame(*[0] * num)
+    return life
+
+
+def test_a_confirmed_track_is_lost_found_retired_and_revived_under_its_id():
+    life = confirmed(Life())
+    life.frame()
+    assert life.state(1) == InstanceState.LOST
+    assert life.frame(1) == [1]
+    assert life.state(1) == InstanceState.ACTIVE
+    for _ in range(4):
+        life.frame()
+    assert life.state(1) == InstanceState.RETIRED
+    for _ in range(200):
+        life.frame()
+    assert life.frame(1) == [1]
+    assert life.state(1) == InstanceState.ACTIVE
+    assert life.history(1) == ["CREATED", "CONFIRMED", "LOST", "LOST", "RETIRED", "REVIVED"]
+
+
+def test_the_retirement_buffer_is_bounded_and_the_oldest_goes_first():
+    life = confirmed(Life(max_instances=4, retired_capacity=2), num=3)
+    for _ in range(4):
+        life.frame()
+    assert sorted(life.tracks.id[life.tracks.retired()]) == [2, 3]
+    assert [e.instance_id for e in life.events if e.reason == "memory_limit"] == [1]
+
+
+def test_without_a_buffer_the_retired_are_removed():
+    life = confirmed(Life(max_instances=4, retired_capacity=0))
+    for _ in range(4):
+        life.frame()
+    assert life.history(1)[-1] == "REMOVED"
+
+
+def test_a_full_table_retires_the_least_useful():
+    life = confirmed(Life(max_instances=2), num=2)
+    life.frame(1)  # 2 is missed once
+    assert life.frame(1, 0) == [1, 3]
+    assert life.state(2) == InstanceState.RETIRED
+    assert len(life.tracks.live()) == 2
+
+
+def test_revival_into_a_full_table_makes_room():
+    life = confirmed(Life(max_instances=2))
+    for _ in range(4):
+        life.frame()
+    life.frame(0, 0)
+    life.frame(2, 3)
+    life.frame(2, 3)
+    assert life.frame(2, 1) == [2, 1]
+    assert len(life.tracks.live()) == 2
+    assert life.state(3) == InstanceState.RETIRED
+
+
+def test_more_detections_than_room_leave_the_rest_without_a_track():
+    life = Life(max_instances=2)
+    assert life.frame(0, 0, 0) == [1, 2, 0]
+    assert life.frame(1, 2, 0) == [1, 2, 0]
+
+
+def test_duplicates_merge_into_the_older_after_enough_votes():
+    life = confirmed(Life(), num=2)
+    pair = np.array([[life.slot(2), life.slot(1)]])
+    for votes in range(3):
+        merged = life.tracker.merge_duplicates(life.tracks, pair, NO_PAIRS, life.stamp_ns)
+        assert bool(merged.events) == (votes == 2)
+    assert [(e.type, e.instance_id, e.other_id) for e in merged.events] == [(EventType.MERGED, 2, 1)]
+    assert merged.heir_of_slot.tolist()[:3] == [0, 1, 1]
+    assert 2 not in life.tracks.id
+    assert not life.tracks.same_object_votes
+
+
+def test_votes_apart_hold_a_merge_off():
+    life = confirmed(Life(), num=2)
+    pair = np.array([[1, 2]])
+    for _ in range(20):
+        assert not life.tracker.merge_duplicates(life.tracks, pair, NO_PAIRS, 0).events
+        assert not life.tracker.merge_duplicates(life.tracks, NO_PAIRS, pair, 0).events
+
+
+def test_three_duplicates_merge_into_one():
+    life = confirmed(Life(), num=3)
+    for _ in range(3):
+        life.tracker.merge_duplicates(life.tracks, np.array([[1, 2], [1, 3], [2, 3]]), NO_PAIRS, 0)
+    assert life.tracks.id[life.tracks.live()].tolist() == [1]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.lists(st.integers(0, 12), max_size=5, unique=True), max_size=40), st.integers(1, 4), st.integers(0, 3))
+def test_whatever_happens_ids_are_unique_bounded_and_explained_by_events(frames, max_instances, retired_capacity):
+    life = Life(max_instances=max_instances, retired_capacity=retired_capacity)
+    alive = set()
+    for ids in frames:
+        before = len(life.events)
+        given_ids = [i for i in life.frame(*ids) if i]
+        assert len(set(given_ids)) == len(given_ids)
+        for event in life.events[before:]:
+            if event.type == EventType.CREATED:
+                assert event.instance_id not in alive
+                alive.add(event.instance_id)
+            elif event.type == EventType.REMOVED:
+                alive.remove(event.instance_id)
+        assert alive == set(life.tracks.id[life.tracks.occupied()].tolist())
+        assert len(life.tracks.live()) <= max_instances
+        assert len(life.tracks.retired()) <= retired_capacity
