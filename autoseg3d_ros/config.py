@@ -58,8 +58,8 @@ class PoseConfig:
     """The camera pose at the stamp of the depth image."""
 
     source: str = _setting("pose", "where poses come from", choices=("pose", "odometry"), read_only=True)
-    timeout_s: float = _setting(0.2, "a frame waits this long for a later pose, seconds", minimum=0.0)
-    max_gap_s: float = _setting(0.25, "longest interval that is interpolated, seconds", minimum=0.0)
+    timeout_s: float = _setting(0.2, "a frame waits this long for a later pose, seconds", minimum=0.0, read_only=True)
+    max_gap_s: float = _setting(0.25, "longest interval that is interpolated, seconds", minimum=0.0, read_only=True)
     buffer_s: float = _setting(30.0, "poses kept, seconds", minimum=0.1, read_only=True)
 
 
@@ -79,6 +79,28 @@ class MasksConfig:
     source: str = _setting("auto", "mask source", choices=("auto", "regions", "file", "truth"), read_only=True)
     directory: str = _setting("", "file: folder of id images; empty = `masks` beside the frames", read_only=True)
     fragments: int = _setting(1, "truth: pieces each instance is broken into", minimum=1)
+
+
+@dataclass(frozen=True)
+class RegionsConfig:
+    """The weight-free masks: where the RGB-D image falls apart."""
+
+    working_width_px: int = _setting(320, "wider images are reduced to about this width, pixels", minimum=32)
+    noise_scale: float = _setting(1.0, "depth noise of the sensor over that of a Kinect", minimum=0.1, maximum=10.0)
+    step_sigma: float = _setting(3.0, "a depth step separates from here on, multiples of the noise", minimum=1.0)
+    concave_deg: float = _setting(25.0, "an inward fold separates from here on, degrees", minimum=5.0, maximum=90.0)
+    colour_step: float = _setting(14.0, "a colour step on a flat surface separates from here on, CIE Lab", minimum=1.0)
+    min_region_px: int = _setting(120, "smaller regions become no mask, pixels", minimum=1)
+
+
+@dataclass(frozen=True)
+class FragmentsConfig:
+    """Which fragments of one frame are one object by geometry and colour."""
+
+    min_agreement: float = _setting(
+        0.5, "fragments with at least this agreement across their border are joined", minimum=0.0, maximum=1.0
+    )
+    large_m2: float = _setting(0.1, "colour holds surfaces larger than this apart from others, m2", minimum=0.0)
 
 
 @dataclass(frozen=True)
@@ -157,6 +179,8 @@ class Config:
     pose: PoseConfig = field(default_factory=PoseConfig)
     depth: DepthConfig = field(default_factory=DepthConfig)
     masks: MasksConfig = field(default_factory=MasksConfig)
+    regions: RegionsConfig = field(default_factory=RegionsConfig)
+    fragments: FragmentsConfig = field(default_factory=FragmentsConfig)
     lifting: LiftingConfig = field(default_factory=LiftingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     map: MapConfig = field(default_factory=MapConfig)

@@ -10,14 +10,20 @@ from typing import Protocol
 
 import numpy as np
 
-from autoseg3d_ros.config import TrackingConfig
+from autoseg3d_ros.config import FragmentsConfig, TrackingConfig
 from autoseg3d_ros.geometry import boxes_of_groups
+from autoseg3d_ros.lifting.adjacency import border_evidence, ids_on_grid
+from autoseg3d_ros.lifting.surface import SurfaceEstimator
 from autoseg3d_ros.structures import Detections, Frame, Superpoints
 from autoseg3d_ros.tracking.association import overlap_counts
 from autoseg3d_ros.tracking.consensus import connected, group_fragments, owners
+from autoseg3d_ros.tracking.fragments import merge_fragments
 from autoseg3d_ros.tracking.tracks import TrackTable
 
 _HOME_SHARE = 0.7  # of what is seen of a track, inside one geometric group, to call that group its home
+_PARTED = 0.5  # share of a border with a depth step or an inward fold that holds its sides apart
+_OTHER_COLOUR = 0.6  # share of a border with a colour step that does the same
+_LEAST_BORDER_PX = 3.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,24 @@ class FragmentJudge(Protocol):
     def __call__(self, frame: Frame, superpoints: Superpoints) -> FragmentRelations:
         """Return the relations of the superpoints that touch; none at all is legal."""
         ...
+
+
+class GeometricJudge:
+    """Judges by the surface across common borders: steps, inward folds, colours."""
+
+    def __init__(self, surfaces: SurfaceEstimator, config: FragmentsConfig) -> None:
+        self._surfaces = surfaces
+        self._config = config
+
+    def __call__(self, frame: Frame, superpoints: Superpoints) -> FragmentRelations:
+        """Return which neighbours are one object, as firmly as their border is long, and which are clearly two."""
+        surface = self._surfaces.of(frame)
+        evidence = border_evidence(ids_on_grid(superpoints.id_image, surface), superpoints.num_superpoints, surface)
+        object_of_fragment = merge_fragments(evidence, self._config)
+        joined = object_of_fragment[evidence.pairs[:, 0]] == object_of_fragment[evidence.pairs[:, 1]]
+        parted = (evidence.step + evidence.concave > _PARTED) | (evidence.colour > _OTHER_COLOUR)
+        apart = ~joined & parted & (evidence.length_px >= _LEAST_BORDER_PX)
+        return FragmentRelations(evidence.pairs[joined], evidence.length_px[joined], evidence.pairs[apart])
 
 
 @dataclass(frozen=True)

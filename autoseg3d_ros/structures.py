@@ -151,6 +151,19 @@ class Superpoints:
 
 
 @dataclass(frozen=True)
+class BorderEvidence:
+    """What the surface of one frame does across the common borders of its fragments (superpoints or masks)."""
+
+    pairs: np.ndarray  # (P, 2) int32 fragments with a common border, the smaller id first, in ascending order
+    length_px: np.ndarray  # (P,) float32 length of the border, pixels of the grid that was compared
+    step: np.ndarray  # (P,) float32 in [0, 1], 1 = a depth step all along
+    concave: np.ndarray  # (P,) float32 in [0, 1], 1 = a sharp inward fold all along
+    colour: np.ndarray  # (P,) float32 in [0, 1], 1 = another colour all along, shading set aside
+    angle_deg: np.ndarray  # (P,) float32 mean angle between the normals, > 0 convex, < 0 concave
+    area_m2: np.ndarray  # (S,) float32 surface of each fragment
+
+
+@dataclass(frozen=True)
 class Detections:
     """Objects of one frame as disjoint sets of superpoints, with what association needs to know of them."""
 

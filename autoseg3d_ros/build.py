@@ -1,0 +1,31 @@
+"""From a configuration to a ready segmenter: every component is made here and passed in."""
+
+from __future__ import annotations
+
+import logging
+
+from autoseg3d_ros.config import Config
+from autoseg3d_ros.fragment_merging import GeometricJudge
+from autoseg3d_ros.lifting.masks import FileMasks, MaskSource, TruthMasks
+from autoseg3d_ros.lifting.regions import RegionMasks
+from autoseg3d_ros.lifting.surface import SurfaceEstimator
+from autoseg3d_ros.segmenter import OnlineSegmenter
+
+_logger = logging.getLogger(__name__)
+
+
+def build_segmenter(config: Config) -> OnlineSegmenter:
+    """Return a segmenter with an empty state."""
+    # Regions and the judge look at the same surface: one estimator, so that it is computed once a frame.
+    surfaces = SurfaceEstimator(config.regions.working_width_px, config.regions.noise_scale)
+    return OnlineSegmenter(_mask_source(config, surfaces), GeometricJudge(surfaces, config.fragments), config)
+
+
+def _mask_source(config: Config, surfaces: SurfaceEstimator) -> MaskSource:
+    if config.masks.source == "truth":
+        return TruthMasks(config.masks.fragments, config.seed)
+    if config.masks.source == "file":
+        return FileMasks(config.masks.directory)
+    if config.masks.source == "auto":
+        _logger.info("masks.source auto: no mask model is configured, using regions of the RGB-D image")
+    return RegionMasks(config.regions, surfaces)

@@ -1,0 +1,115 @@
+"""`autoseg3d doctor`: what is installed, what is missing and what that costs, and what a source holds.
+
+At import it needs the standard library alone, so that it can also say what is missing where nearly everything is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg3d_ros.cli.tables import table
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Something that may be installed."""
+
+    module: str
+    cost: str  # what does not work without it
+    distribution: str = ""  # where it differs from the module
+
+    def version(self) -> str:
+        """Return its version, "installed" where it tells none, or "missing"; nothing is imported."""
+        spec = importlib.util.find_spec(self.module)
+        if spec is None or spec.origin is None:  # a folder of that name is found without an origin
+            return "missing"
+        try:
+            return importlib.metadata.version(self.distribution or self.module)
+        except importlib.metadata.PackageNotFoundError:
+            return "installed"
+
+
+_PARTS = (
+    _Part("numpy", "everything"),
+    _Part("scipy", "everything"),
+    _Part("yaml", "everything", "PyYAML"),
+    _Part("cv2", "everything", "opencv-python-headless"),
+    _Part("PIL", "pictures of a run", "pillow"),
+    _Part("tqdm", "`run`, `bag`"),
+    _Part("rosbags", "reading and writing bags"),
+    _Part("rerun", "`run --rerun`", "rerun-sdk"),
+    _Part("rclpy", "node, `play`, `demo`; `run`, `eval` and `bag` work"),
+    _Part("message_filters", "sync.engine message_filters; the built-in synchronizer is used"),
+    _Part("cv_bridge", "rare image encodings; the usual ones are decoded without it"),
+    _Part("sensor_msgs_py", "nothing here; handy for reading our clouds in other nodes"),
+    _Part("tf2_ros", "poses from TF; PoseStamped and Odometry work"),
+    _Part("vision_msgs", "topic detections_3d"),
+    _Part("launch", "launch files; nodes start as processes"),
+    _Part("torch", "learned models; `--model none` works"),
+    _Part("spconv", "learned models with sparse convolutions"),
+    _Part("torch_scatter", "nothing; torch's own scatter is used"),
+    _Part("ultralytics", "FastSAM masks; regions, file and truth work"),
+    _Part("onnxruntime", "masks from ONNX models"),
+)
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Print the settings, or the installation and the source."""
+    if args.settings:
+        print(settings_table())
+        return 0
+    print(installation_table())
+    print(f"\noverlay    {overlay_state()}")
+    if args.source is not None:
+        from autoseg3d_ros.data.inspection import format_report, inspect
+        from autoseg3d_ros.data.open import open_source
+
+        print("\n" + format_report(inspect(open_source(args.source, args.format))))
+    return 0
+
+
+def installation_table() -> str:
+    """Return one line a part: version, and what its absence costs."""
+    rows = [("python", platform.python_version(), "")]
+    rows += [(part.module, version, part.cost) for part, version in ((part, part.version()) for part in _PARTS)]
+    rows.append(("rviz2", shutil.which("rviz2") or "missing", "the live 3D view; the pictures of a run work"))
+    return table(
+        ("part", "version", "what its absence costs"),
+        [(name, version, cost if version == "missing" else "") for name, version, cost in rows],
+    )
+
+
+def settings_table() -> str:
+    """Return one line a setting: key, default, meaning, what is allowed."""
+    from autoseg3d_ros.config import settings
+
+    rows = []
+    for key, leaf in settings():
+        low, high, choices = (leaf.metadata[name] for name in ("minimum", "maximum", "choices"))
+        limits = [f"{sign} {bound:g}" for sign, bound in ((">=", low), ("<=", high)) if bound is not None]
+        rows.append((key, str(leaf.default), leaf.metadata["help"], " | ".join(choices) or " and ".join(limits)))
+    return table(("key", "default", "meaning", "allowed"), rows)
+
+
+def overlay_state() -> str:
+    """Say in a sentence whether the messages and nodes of this package can be used."""
+    prefix = overlay_prefix()
+    if prefix is None:
+        return "not sourced: no node, `play` or `demo`; run `make setup`, then `source install/setup.bash`"
+    if importlib.util.find_spec("autoseg3d_ros.msg") is None:
+        package = Path(__file__).resolve().parents[1]
+        return f"{prefix}, but {package} hides its messages; start `autoseg3d`, not `python -m`, in another folder"
+    return f"{prefix}: messages and nodes are there"
+
+
+def overlay_prefix() -> Path | None:
+    """Return the prefix on AMENT_PREFIX_PATH that holds our nodes."""
+    prefixes = [Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
+    return next((one for one in prefixes if (one / "lib" / "autoseg3d_ros" / "segmenter_node").exists()), None)

@@ -1,0 +1,54 @@
+"""`autoseg3d run`: a source through the segmenter, without ROS, into a run folder."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from autoseg3d_ros import config as configuration
+from autoseg3d_ros.build import build_segmenter
+from autoseg3d_ros.cli.errors import CommandError
+from autoseg3d_ros.cli.interruption import Interruption
+from autoseg3d_ros.cli.offline import OfflineRun
+from autoseg3d_ros.cli.repetition import Repetition
+from autoseg3d_ros.cli.summary import run_summary
+from autoseg3d_ros.config import Config, ConfigError
+from autoseg3d_ros.data.open import open_source
+from autoseg3d_ros.reporting.rerun_log import RerunRecording
+from autoseg3d_ros.reporting.run_folder import RunWriter, read_run
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Run, print what came out, return the exit code."""
+    config = run_config(args.config, args.changes, masks=args.masks, seed=args.seed)
+    if config.masks.source == "file" and not config.masks.directory:
+        config = configuration.replace(config, {"masks.directory": str(args.source / "masks")})
+    source = Repetition(open_source(args.source, args.format), args.repeat, args.limit)
+    segmenter = build_segmenter(config)
+    writer = RunWriter(args.out)
+    with ExitStack() as stack:
+        recordings = [stack.enter_context(closing(RerunRecording(args.rerun)))] if args.rerun else []
+        run = OfflineRun(source, segmenter, stack.enter_context(writer), recordings)
+        interruption = stack.enter_context(Interruption())
+        run.process(interruption)
+    print(run_summary(read_run(args.out), source.name, run.timing, run.seconds))
+    if interruption:
+        print(f"stopped after {run.timing.num_frames} of {len(source)} frames; what was computed is written")
+    elif not run.timing.num_frames:
+        raise CommandError(f"{args.source}: none of {len(source)} frames could be used; the reasons are above")
+    return interruption.exit_code
+
+
+def run_config(file: Path | None, changes: list[str], *, masks: str | None, seed: str | None) -> Config:
+    """Return the defaults, changed by the file, then by `--set key=value`, then by the short options."""
+    values = dict(_key_and_value(change) for change in changes)
+    values |= {key: value for key, value in (("masks.source", masks), ("seed", seed)) if value is not None}
+    return configuration.replace(configuration.load(file) if file else Config(), values)
+
+
+def _key_and_value(change: str) -> tuple[str, str]:
+    key, separator, value = change.partition("=")
+    if not separator:
+        raise ConfigError(f"--set: expected key=value, got {change!r}")
+    return key.strip(), value.strip()

@@ -1,0 +1,187 @@
+"""Masks without a model: the RGB-D image falls apart at depth steps, inward folds and colour steps.
+
+A segment that spans two objects can never be mended later, many segments of one object can: so where in doubt, split.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from autoseg3d_ros.config import RegionsConfig
+from autoseg3d_ros.lifting.adjacency import chroma_and_brightness, cos_angle, link_ends, step_and_fold
+from autoseg3d_ros.lifting.masks import compact_masks
+from autoseg3d_ros.lifting.surface import Surface, SurfaceEstimator
+from autoseg3d_ros.structures import NO_MASK, Frame, Masks2D
+
+_SPAN_PX = 2  # an edge pixel lies between the two pixels that are compared
+_DIRECTIONS = ((0, _SPAN_PX), (_SPAN_PX, 0), (_SPAN_PX, _SPAN_PX), (_SPAN_PX, -_SPAN_PX))  # (row, column)
+_FOLD_IN_NOISE = 1.5
+_FLAT_DEG = 20.0  # colour counts on smooth surfaces only: at folds shading changes it
+_BRIGHTNESS_WEIGHT = 0.5  # shadows change brightness, not chroma
+_LEAST_LINE_PX = 10  # shorter edges are noise
+_CORE_RADII_PX = (6.0, 3.0, 0.5)  # gaps in an edge narrower than twice the radius do not let a region leak
+_LEAST_CORE_PX = 12
+_REST_REACH_PX = 3.0  # edge pixels go to a region this near
+_SAME_PLANE, _GOOD_FIT = 4.0, 1.0  # deviations of the noise: lies perhaps, lies surely on the plane
+_RING = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))  # (row, column)
+
+
+class RegionMasks:
+    """The weight-free mask source: segments of one smooth surface and colour, in an order that depends on the image only."""
+
+    name = "regions"
+
+    def __init__(self, config: RegionsConfig, surfaces: SurfaceEstimator | None = None) -> None:
+        """Take the estimator of surfaces from whoever shares it, or make one."""
+        self._config = config
+        self._surfaces = surfaces or SurfaceEstimator(config.working_width_px, config.noise_scale)
+
+    def masks(self, frame: Frame) -> Masks2D:
+        """Return the regions of one frame; none where no depth is valid."""
+        surface = self._surfaces.of(frame)
+        regions = compact_masks(segment_surface(surface, self._config))
+        return Masks2D(_ids_of_pixels(regions.ids, surface, frame), regions.num_masks)
+
+
+def segment_surface(surface: Surface, config: RegionsConfig) -> np.ndarray:
+    """Return the segment of each pixel of the surface's grid, (h, w) int32 >= 0, NO_MASK = none.
+
+    Pixels far from edges are the cores of segments, the large ones first, so that a gap in an edge does not join what
+    it parts. What is left over, thin and small things, follows; last, edge pixels go to the segment whose plane they
+    lie on.
+    """
+    free = surface.known & ~_edges(surface, config)
+    distance_px = cv2.distanceTransform(free.view(np.uint8), cv2.DIST_L2, 3)
+    ids = np.full(free.shape, NO_MASK, np.int32)
+    for radius_px in _CORE_RADII_PX:
+        ids = _with_new_cores(ids, (distance_px > radius_px) & (ids == NO_MASK))
+        ids = _grown(ids, surface, free, reach_px=1.5 * radius_px + 0.5, in_sight=True)
+    ids = _grown(ids, surface, surface.known, _REST_REACH_PX, in_sight=False)
+    ids = _with_new_cores(ids, (ids == NO_MASK) & surface.known & ~_steps(surface, config))
+    ids = _grown(ids, surface, surface.known, _REST_REACH_PX, in_sight=False)
+    return _without_small(ids, config.min_region_px / surface.factor**2)
+
+
+def _edges(surface: Surface, config: RegionsConfig) -> np.ndarray:
+    """Pixels (h, w) bool at a depth step, in an inward fold or at a colour step."""
+    shape = surface.known.shape
+    geometric, coloured = np.zeros((2, *shape), bool)
+    cos_concave, cos_flat = np.cos(np.radians([config.concave_deg, _FLAT_DEG]))
+    for row, column in _DIRECTIONS:
+        p, q = link_ends(shape, row, column)
+        step, fold = step_and_fold(surface, p, q, row, column)
+        cosine = cos_angle(surface, p, q)
+        chroma2, brightness = chroma_and_brightness(surface, p, q)
+        colour2 = chroma2 + brightness * brightness * np.float32(_BRIGHTNESS_WEIGHT**2)
+        known = surface.known[p] & surface.known[q]
+        middle = tuple(slice((a.start + b.start) // 2, (a.stop + b.stop) // 2) for a, b in zip(p, q, strict=True))
+        geometric[middle] |= known & ((step > config.step_sigma) | ((fold > _FOLD_IN_NOISE) & (cosine < cos_concave)))
+        coloured[middle] |= known & (colour2 > config.colour_step**2) & (cosine > cos_flat)
+    return _long_lines(geometric) | _long_lines(coloured)
+
+
+def _steps(surface: Surface, config: RegionsConfig) -> np.ndarray:
+    """Pixels (h, w) bool with a depth step right to the next pixel of the row or column."""
+    steps = np.zeros(surface.known.shape, bool)
+    for row, column in ((0, 1), (1, 0)):
+        p, q = link_ends(steps.shape, row, column)
+        steps[p] |= step_and_fold(surface, p, q, row, column)[0] > config.step_sigma
+    return steps
+
+
+def _long_lines(edges: np.ndarray) -> np.ndarray:
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(edges.view(np.uint8), connectivity=8)
+    is_long = stats[:, cv2.CC_STAT_AREA] >= _LEAST_LINE_PX
+    is_long[0] = False  # the background
+    return is_long[labels]
+
+
+def _with_new_cores(ids: np.ndarray, cores: np.ndarray) -> np.ndarray:
+    """Give each connected part of `cores` that is large enough the next id."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(cores.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    is_large = stats[:, cv2.CC_STAT_AREA] >= _LEAST_CORE_PX
+    is_large[0] = False  # the background
+    new_id = np.where(is_large, ids.max(initial=NO_MASK) + np.cumsum(is_large), NO_MASK).astype(np.int32)
+    return np.maximum(ids, new_id[labels])
+
+
+def _grown(ids: np.ndarray, surface: Surface, allowed: np.ndarray, reach_px: float, in_sight: bool) -> np.ndarray:
+    """Give allowed pixels the id of the nearest pixel that has one, if it is in reach and they lie on its plane.
+
+    `in_sight`: only where the straight line between the two is allowed as well, so that nothing jumps over an edge.
+    """
+    seeds = np.flatnonzero(ids >= 0)
+    if not len(seeds):
+        return ids
+    empty = ids < 0
+    distance_px, label = cv2.distanceTransformWithLabels(
+        empty.view(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    pixel = np.flatnonzero(allowed & empty & (distance_px <= reach_px))
+    seed_of_label = np.empty(len(seeds) + 1, np.int64)
+    seed_of_label[label.take(seeds)] = seeds
+    seed = seed_of_label[label.take(pixel)]
+    row, column = np.divmod(pixel, ids.shape[1])
+    seed_row, seed_column = np.divmod(seed, ids.shape[1])
+    below, right = row - seed_row, column - seed_column
+    along_columns, along_rows = surface.gradient
+    expected = surface.inverse_depth.take(seed) + along_columns.take(seed) * right + along_rows.take(seed) * below
+    noise = np.maximum(surface.noise.take(pixel), surface.noise.take(seed))
+    joins = np.abs(expected - surface.inverse_depth.take(pixel)) < _SAME_PLANE * noise
+    if in_sight:
+        for share in (0.2, 0.4, 0.6, 0.8):
+            line_row, line_column = np.rint(seed_row + share * below), np.rint(seed_column + share * right)
+            joins &= allowed.take((line_row * ids.shape[1] + line_column).astype(np.int64))
+    grown = ids.copy()
+    grown.ravel()[pixel[joins]] = ids.take(seed[joins])
+    return grown
+
+
+def _without_small(ids: np.ndarray, least_px: float) -> np.ndarray:
+    size_px = np.bincount(ids.ravel() + 1, minlength=1)
+    return np.where((size_px >= least_px)[ids + 1], ids, NO_MASK)
+
+
+def _ids_of_pixels(grid_ids: np.ndarray, surface: Surface, frame: Frame) -> np.ndarray:
+    """Return the ids at the frame's resolution; at borders a pixel with depth takes that of the plane it fits best.
+
+    A pixel between surfaces, as sensors invent them at depth steps, fits none and gets none.
+    """
+    ids = _enlarged(grid_ids, surface.factor, frame)
+    kernel = np.ones((3, 3), np.uint8)
+    comparable = grid_ids.astype(np.float32)
+    at_border = cv2.dilate(comparable, kernel) != cv2.erode(comparable, kernel)
+    doubtful = np.flatnonzero(_enlarged(at_border, surface.factor, frame) & (frame.depth_m > 0))
+    best_id, misfit = _fit(grid_ids, surface, frame, doubtful, (0, 0))
+    ids.ravel()[doubtful] = best_id
+    doubtful, best_id, misfit = (values[(misfit > _GOOD_FIT)] for values in (doubtful, best_id, misfit))
+    for neighbour in _RING:
+        near_id, near_misfit = _fit(grid_ids, surface, frame, doubtful, neighbour)
+        best_id = np.where(near_misfit < misfit, near_id, best_id)
+        misfit = np.minimum(near_misfit, misfit)
+    ids.ravel()[doubtful] = np.where(misfit < _SAME_PLANE, best_id, NO_MASK)
+    return ids
+
+
+def _enlarged(grid: np.ndarray, factor: int, frame: Frame) -> np.ndarray:
+    enlarged = np.repeat(np.repeat(grid, factor, axis=0), factor, axis=1)
+    return np.ascontiguousarray(enlarged[: frame.camera.height, : frame.camera.width])
+
+
+def _fit(
+    grid_ids: np.ndarray, surface: Surface, frame: Frame, pixel: np.ndarray, neighbour: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the id of a neighbour on the grid of each pixel, and how far the pixel lies off its plane, in noise."""
+    row, column = np.divmod(pixel, frame.camera.width)
+    grid_row = np.clip(row // surface.factor + neighbour[0], 0, surface.camera.height - 1)
+    grid_column = np.clip(column // surface.factor + neighbour[1], 0, surface.camera.width - 1)
+    at = grid_row * surface.camera.width + grid_column
+    centre = (surface.factor - 1) / 2
+    below = ((row - centre) / surface.factor - grid_row).astype(np.float32)
+    right = ((column - centre) / surface.factor - grid_column).astype(np.float32)
+    along_columns, along_rows = surface.gradient
+    expected = surface.inverse_depth.take(at) + along_columns.take(at) * right + along_rows.take(at) * below
+    misfit = np.abs(expected - 1 / frame.depth_m.take(pixel)) / np.maximum(surface.noise.take(at), np.float32(1e-9))
+    near_id = grid_ids.take(at)
+    return near_id, np.where(near_id >= 0, misfit, np.float32(np.inf))

