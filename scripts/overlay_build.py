@@ -16,7 +16,8 @@ def build_environment(prefix: Path, environment: Mapping[str, str] = os.environ)
     variables = dict(environment)
     if variables.get("ROS_DISTRO"):
         return variables
-    for name in ("PYTHONPATH", "COLCON_PREFIX_PATH"):
+    # The last one says that the wheels' library folders are in LD_LIBRARY_PATH, which is replaced here.
+    for name in ("PYTHONPATH", "COLCON_PREFIX_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE"):
         variables.pop(name, None)
     return variables | {
         "PATH": f"{prefix / 'bin'}:{variables['PATH']}",

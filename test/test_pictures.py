@@ -7,14 +7,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from builders import recorded_folder
-from hypothesis import given
+from builders import an_instance, recorded_folder
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from autoseg3d_ros.colours import NO_INSTANCE_RGB, id_colours
 from autoseg3d_ros.data.rgbd_folder import RgbdFolder
-from autoseg3d_ros.reporting.draw_run import SheetSampler, draw_run
-from autoseg3d_ros.reporting.pictures import PAPER, Tile, contact_sheet, outlines, overlay, spread
+from autoseg3d_ros.reporting.draw_run import SheetSampler, draw_run, plan_of_confirmed
+from autoseg3d_ros.reporting.pictures import PAPER, Tile, contact_sheet, outlines, overlay, spread, with_ids
 from autoseg3d_ros.reporting.run_folder import RunWriter, read_run
 from autoseg3d_ros.reporting.topdown import topdown
 
@@ -111,6 +112,21 @@ def test_plan_of_one_point() -> None:
     assert has_colour(topdown(np.ones((1, 3), np.float32), np.array([5])), id_colours(np.array(5)) * 0.6 // 1)
 
 
+@given(arrays.arrays(np.float32, st.tuples(st.integers(1, 6), st.just(3)), elements=st.floats(-9, 9, width=16)))
+@settings(max_examples=8, deadline=None)
+def test_plan_of_a_few_points_shows_some_of_them(xyz_m: np.ndarray) -> None:
+    picture = topdown(xyz_m, np.full(len(xyz_m), 5))
+    assert (np.ptp(picture.astype(int), axis=-1) > 50).any()  # paper, ink and grid are grey
+
+
+def test_tentative_instances_are_left_out_of_the_plan() -> None:
+    xyz_m, ids = np.concatenate([cube(0, 0), cube(2, 0)]), np.repeat([1, 2], len(cube(0, 0)))
+    dim = (id_colours(np.array([1, 2])) * 0.6).astype(np.uint8)
+    picture = plan_of_confirmed(xyz_m, ids, tentative=[2], title="")
+    assert has_colour(picture, dim[0])
+    assert not has_colour(picture, dim[1])
+
+
 def test_plan_has_x_to_the_right_and_y_up() -> None:
     xyz_m = np.concatenate([cube(0, 0), cube(2, 0), cube(0, 2)])
     picture = topdown(xyz_m, np.repeat([1, 2, 3], len(cube(0, 0))))
@@ -150,6 +166,7 @@ def test_a_run_is_drawn_from_its_source_by_stamp(tmp_path: Path) -> None:
     frames = recorded_folder(tmp_path / "source", 3)
     with RunWriter(tmp_path / "run") as writer:
         writer.add_frame(0, frames[2].stamp_ns, np.full(frames[2].depth_m.shape, 4, np.int32))
+        writer.write_instances([an_instance(id=4)])
         writer.write_map(cube(0, 0), np.zeros((len(cube(0, 0)), 3), np.uint8), np.full(len(cube(0, 0)), 4))
     draw_run(read_run(tmp_path / "run"), RgbdFolder(tmp_path / "source"))
     sheet = cv2.imread(str(tmp_path / "run" / "overlay.png"))[..., ::-1]
@@ -157,3 +174,22 @@ def test_a_run_is_drawn_from_its_source_by_stamp(tmp_path: Path) -> None:
     height, width = only_tile.shape[:2]
     np.testing.assert_array_equal(sheet[6 : 6 + height, 6 : 6 + width], only_tile)
     assert (tmp_path / "run" / "topdown.png").exists()
+
+
+def test_holes_of_sparse_depth_are_painted_over_and_wide_gaps_are_not() -> None:
+    labels = np.zeros((40, 60), np.int32)
+    labels[:, ::2] = 7  # every second column measured
+    labels[:, 20:40] = 0
+    painted = overlay(GREY, labels, width_px=60)
+    tinted = (painted != 100).any(axis=-1)
+    assert tinted[:, :18].all()
+    assert not tinted[:, 22:38].any()
+
+
+def test_of_two_numbers_that_would_overlap_only_the_roomier_is_written() -> None:
+    roomy = np.zeros((40, 60), np.int32)
+    roomy[:, :30] = 11111
+    both = roomy.copy()
+    both[10:30, 30:44] = 22222
+    np.testing.assert_array_equal(with_ids(GREY, both), with_ids(GREY, roomy))
+    assert (with_ids(GREY, both - roomy) != GREY).any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from autoseg3d_ros.data.open import open_source
 from autoseg3d_ros.data.topics import CAMERA_FRAME, WRITTEN_TOPICS
+from autoseg3d_ros.msg import InstanceArray
 from autoseg3d_ros.ros import conversions
 from autoseg3d_ros.ros.player import Pace
 
@@ -107,6 +109,18 @@ def test_a_loop_falls_back_in_time_and_ends_on_a_signal(start_player, listener, 
     player.send(signal.SIGTERM)
     assert player.wait() == 0
     assert "Traceback" not in player.output()
+
+
+def test_it_does_not_run_ahead_of_a_slow_node(start_player, listener, robot, tmp_path):
+    frames = recorded_folder(tmp_path / "sequence", 8)
+    answers = robot.node.create_publisher(InstanceArray, "instances", RELIABLE)
+    player = start_player(str(tmp_path / "sequence"), "--rate", "10", "--ahead", "3")
+    for num_expected, answered in ((3, 0), (4, 3), (7, 6), (8, 7)):
+        assert wait_until(lambda expected=num_expected: len(listener.colour) >= expected)
+        time.sleep(0.3)
+        assert len(listener.colour) == num_expected
+        answers.publish(InstanceArray(header=conversions.header(frames[answered].stamp_ns, "map")))
+    assert player.wait() == 0
 
 
 def test_an_unreadable_frame_is_told_and_passed_over(start_player, listener, tmp_path):

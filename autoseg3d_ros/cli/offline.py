@@ -11,12 +11,11 @@ from autoseg3d_ros.cli.interruption import Interruption
 from autoseg3d_ros.cli.progress import with_progress
 from autoseg3d_ros.data.prefetch import prefetched
 from autoseg3d_ros.data.source import FrameSource
-from autoseg3d_ros.reporting.draw_run import SheetSampler
+from autoseg3d_ros.reporting.draw_run import SheetSampler, plan_of_confirmed
 from autoseg3d_ros.reporting.run_folder import OVERLAY, TOPDOWN, RunWriter
 from autoseg3d_ros.reporting.timing import RunTiming
-from autoseg3d_ros.reporting.topdown import topdown
 from autoseg3d_ros.segmenter import OnlineSegmenter
-from autoseg3d_ros.structures import Frame, FrameError, SegmentedFrame
+from autoseg3d_ros.structures import Frame, FrameError, InstanceState, SegmentedFrame
 
 
 class Observer(Protocol):
@@ -79,9 +78,11 @@ class OfflineRun:
         self.timing.add_frame(stage_ms, (end_s - started_s + read_s) * 1e3, len(self._segmenter.state.map))
 
     def _write_summaries(self) -> None:
-        points = self._segmenter.map_points()
-        self._writer.write_instances(self._segmenter.instances())
+        points, instances = self._segmenter.map_points(), self._segmenter.instances()
+        tentative = [one.id for one in instances if one.state == InstanceState.TENTATIVE]
+        plan = plan_of_confirmed(points.xyz_m, points.instance_id, tentative, self._source.name)
+        self._writer.write_instances(instances)
         self._writer.write_map(points.xyz_m, points.rgb, points.instance_id)
         self._writer.write_timing(self.timing.report(self.seconds))
         self._writer.write_picture(OVERLAY, self._sampler.sheet())
-        self._writer.write_picture(TOPDOWN, topdown(points.xyz_m, points.instance_id, self._source.name))
+        self._writer.write_picture(TOPDOWN, plan)

@@ -20,11 +20,11 @@ _FOLD_IN_NOISE = 1.5
 _FLAT_DEG = 20.0  # colour counts on smooth surfaces only: at folds shading changes it
 _BRIGHTNESS_WEIGHT = 0.5  # shadows change brightness, not chroma
 _LEAST_LINE_PX = 10  # shorter edges are noise
-_CORE_RADII_PX = (6.0, 3.0, 0.5)  # gaps in an edge narrower than twice the radius do not let a region leak
+_WIDE_CORE_PX, _NARROW_CORE_PX = 5.0, 0.5  # radii; gaps in an edge narrower than twice that do not let a region leak
 _LEAST_CORE_PX = 12
 _REST_REACH_PX = 3.0  # edge pixels go to a region this near
-_SAME_PLANE, _GOOD_FIT = 4.0, 1.0  # deviations of the noise: lies perhaps, lies surely on the plane
-_RING = ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))  # (row, column)
+_SAME_PLANE = 3.0  # deviations of the noise
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 class RegionMasks:
@@ -41,7 +41,7 @@ class RegionMasks:
         """Return the regions of one frame; none where no depth is valid."""
         surface = self._surfaces.of(frame)
         regions = compact_masks(segment_surface(surface, self._config))
-        return Masks2D(_ids_of_pixels(regions.ids, surface, frame), regions.num_masks)
+        return Masks2D(_ids_of_pixels(regions.ids, surface, frame.depth_m), regions.num_masks)
 
 
 def segment_surface(surface: Surface, config: RegionsConfig) -> np.ndarray:
@@ -54,9 +54,9 @@ def segment_surface(surface: Surface, config: RegionsConfig) -> np.ndarray:
     free = surface.known & ~_edges(surface, config)
     distance_px = cv2.distanceTransform(free.view(np.uint8), cv2.DIST_L2, 3)
     ids = np.full(free.shape, NO_MASK, np.int32)
-    for radius_px in _CORE_RADII_PX:
-        ids = _with_new_cores(ids, (distance_px > radius_px) & (ids == NO_MASK))
-        ids = _grown(ids, surface, free, reach_px=1.5 * radius_px + 0.5, in_sight=True)
+    ids = _with_new_cores(ids, distance_px > _WIDE_CORE_PX)
+    ids = _grown(ids, surface, free, reach_px=1.5 * _WIDE_CORE_PX, in_sight=True)
+    ids = _with_new_cores(ids, (distance_px > _NARROW_CORE_PX) & (ids == NO_MASK))
     ids = _grown(ids, surface, surface.known, _REST_REACH_PX, in_sight=False)
     ids = _with_new_cores(ids, (ids == NO_MASK) & surface.known & ~_steps(surface, config))
     ids = _grown(ids, surface, surface.known, _REST_REACH_PX, in_sight=False)
@@ -64,20 +64,21 @@ def segment_surface(surface: Surface, config: RegionsConfig) -> np.ndarray:
 
 
 def _edges(surface: Surface, config: RegionsConfig) -> np.ndarray:
-    """Pixels (h, w) bool at a depth step, in an inward fold or at a colour step."""
+    """Pixels (h, w) bool at a depth step, in an inward fold or, on a flat surface, at a colour step."""
     shape = surface.known.shape
     geometric, coloured = np.zeros((2, *shape), bool)
     cos_concave, cos_flat = np.cos(np.radians([config.concave_deg, _FLAT_DEG]))
     for row, column in _DIRECTIONS:
         p, q = link_ends(shape, row, column)
+        middle = tuple(slice((a.start + b.start) // 2, (a.stop + b.stop) // 2) for a, b in zip(p, q, strict=True))
+        known = surface.known[p] & surface.known[q]
         step, fold = step_and_fold(surface, p, q, row, column)
         cosine = cos_angle(surface, p, q)
-        chroma2, brightness = chroma_and_brightness(surface, p, q)
-        colour2 = chroma2 + brightness * brightness * np.float32(_BRIGHTNESS_WEIGHT**2)
-        known = surface.known[p] & surface.known[q]
-        middle = tuple(slice((a.start + b.start) // 2, (a.stop + b.stop) // 2) for a, b in zip(p, q, strict=True))
         geometric[middle] |= known & ((step > config.step_sigma) | ((fold > _FOLD_IN_NOISE) & (cosine < cos_concave)))
-        coloured[middle] |= known & (colour2 > config.colour_step**2) & (cosine > cos_flat)
+        if 0 in (row, column):  # the diagonals close thin geometric lines; colours have none to close
+            chroma2, brightness = chroma_and_brightness(surface, p, q)
+            colour2 = chroma2 + brightness * brightness * np.float32(_BRIGHTNESS_WEIGHT**2)
+            coloured[middle] |= known & (colour2 > config.colour_step**2) & (cosine > cos_flat)
     return _long_lines(geometric) | _long_lines(coloured)
 
 
@@ -143,45 +144,21 @@ def _without_small(ids: np.ndarray, least_px: float) -> np.ndarray:
     return np.where((size_px >= least_px)[ids + 1], ids, NO_MASK)
 
 
-def _ids_of_pixels(grid_ids: np.ndarray, surface: Surface, frame: Frame) -> np.ndarray:
-    """Return the ids at the frame's resolution; at borders a pixel with depth takes that of the plane it fits best.
+def _ids_of_pixels(grid_ids: np.ndarray, surface: Surface, depth_m: np.ndarray) -> np.ndarray:
+    """Return the ids (H, W) at the frame's resolution; depth that lies off its segment next to a border has none.
 
-    A pixel between surfaces, as sensors invent them at depth steps, fits none and gets none.
+    Such pixels lie on the other side of the border, or between two surfaces, where sensors invent depth.
     """
-    ids = _enlarged(grid_ids, surface.factor, frame)
-    kernel = np.ones((3, 3), np.uint8)
+    factor, (height, width) = surface.factor, depth_m.shape
+    ids = np.repeat(np.repeat(grid_ids, factor, axis=0), factor, axis=1)
     comparable = grid_ids.astype(np.float32)
-    at_border = cv2.dilate(comparable, kernel) != cv2.erode(comparable, kernel)
-    doubtful = np.flatnonzero(_enlarged(at_border, surface.factor, frame) & (frame.depth_m > 0))
-    best_id, misfit = _fit(grid_ids, surface, frame, doubtful, (0, 0))
-    ids.ravel()[doubtful] = best_id
-    doubtful, best_id, misfit = (values[(misfit > _GOOD_FIT)] for values in (doubtful, best_id, misfit))
-    for neighbour in _RING:
-        near_id, near_misfit = _fit(grid_ids, surface, frame, doubtful, neighbour)
-        best_id = np.where(near_misfit < misfit, near_id, best_id)
-        misfit = np.minimum(near_misfit, misfit)
-    ids.ravel()[doubtful] = np.where(misfit < _SAME_PLANE, best_id, NO_MASK)
-    return ids
-
-
-def _enlarged(grid: np.ndarray, factor: int, frame: Frame) -> np.ndarray:
-    enlarged = np.repeat(np.repeat(grid, factor, axis=0), factor, axis=1)
-    return np.ascontiguousarray(enlarged[: frame.camera.height, : frame.camera.width])
-
-
-def _fit(
-    grid_ids: np.ndarray, surface: Surface, frame: Frame, pixel: np.ndarray, neighbour: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the id of a neighbour on the grid of each pixel, and how far the pixel lies off its plane, in noise."""
-    row, column = np.divmod(pixel, frame.camera.width)
-    grid_row = np.clip(row // surface.factor + neighbour[0], 0, surface.camera.height - 1)
-    grid_column = np.clip(column // surface.factor + neighbour[1], 0, surface.camera.width - 1)
-    at = grid_row * surface.camera.width + grid_column
-    centre = (surface.factor - 1) / 2
-    below = ((row - centre) / surface.factor - grid_row).astype(np.float32)
-    right = ((column - centre) / surface.factor - grid_column).astype(np.float32)
+    at_border = cv2.dilate(comparable, _NEIGHBOURS) != cv2.erode(comparable, _NEIGHBOURS)
     along_columns, along_rows = surface.gradient
-    expected = surface.inverse_depth.take(at) + along_columns.take(at) * right + along_rows.take(at) * below
-    misfit = np.abs(expected - 1 / frame.depth_m.take(pixel)) / np.maximum(surface.noise.take(at), np.float32(1e-9))
-    near_id = grid_ids.take(at)
-    return near_id, np.where(near_id >= 0, misfit, np.float32(np.inf))
+    for row, column in np.ndindex(factor, factor):
+        part_m = depth_m[row::factor, column::factor]  # one pixel of each cell of the grid
+        cells = np.s_[: part_m.shape[0], : part_m.shape[1]]  # a row or a column of cells may be cut off
+        below, right = (np.float32((place - (factor - 1) / 2) / factor) for place in (row, column))
+        expected = surface.inverse_depth[cells] + along_columns[cells] * right + along_rows[cells] * below
+        off_plane = np.abs(expected * part_m - 1) > _SAME_PLANE * surface.noise[cells] * part_m
+        ids[row::factor, column::factor][cells][at_border[cells] & off_plane & (part_m > 0)] = NO_MASK
+    return np.ascontiguousarray(ids[:height, :width])

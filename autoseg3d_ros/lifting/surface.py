@@ -23,7 +23,7 @@ _HANDICAP = 1.5  # a shifted or a small window wins only by a clearly smaller va
 _LATERAL_NOISE_PX = 0.4  # depth pixels jitter sideways, which matters on slanted surfaces
 _SAME_SURFACE = 0.97  # ratio of inverse depths within one block of pixels
 _NO_PLANE = 1e6  # variance of a window without a plane
-_LIGHTNESS_OF_BLACK = 16.0  # shading scales (L + 16, a, b) of CIE Lab as a whole
+_LAB_OF_BYTES = np.float32([[100 / 255, 0, 0, 16], [0, 1, 0, -128], [0, 0, 1, -128]])  # shading scales (L + 16, a, b)
 _CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))  # (row, column)
 
 
@@ -166,54 +166,40 @@ def _measured_noise(inverse_depth: np.ndarray, noise_scale: float) -> np.ndarray
 def _kuwahara_planes(measured: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the value (h, w) and the gradient (2, h, w) of each pixel's best plane; 0 where it has none."""
     accepted = np.square(np.float32(_ACCEPTED_NOISE) * noise)
-    best = _Planes.none(measured.shape)
+    is_measured = (measured > 0).astype(np.float32)
+    best_plane = np.zeros((*measured.shape, 3), np.float32)
+    least = np.full(measured.shape, _NO_PLANE, np.float32)
     for radius, handicap in ((_LARGE_WINDOW_PX, 1.0), (_SMALL_WINDOW_PX, _HANDICAP)):
-        windows = _window_planes(measured, radius)
-        own = windows.seen_from(radius, 0, 0)
-        best.improve(own, measured, accepted, handicap)
-        for row, column in _CORNERS:
-            shifted = windows.seen_from(radius, row * radius, column * radius)
-            best.improve(shifted, measured, accepted, handicap * _HANDICAP)
-    measured_or_within = (measured > 0) | (own.variance < _NO_PLANE)
-    found = measured_or_within & (best.variance < _NO_PLANE) & (best.value > 0)
-    return best.value * found, np.stack([best.along_columns * found, best.along_rows * found])
+        planes, variances = _window_planes(measured, radius)
+        for row, column in ((0, 0), *_CORNERS):
+            plane, variance = _seen_from(planes, variances, radius, row * radius, column * radius)
+            off_plane = (plane[..., 0] - measured) * is_measured
+            cost = np.maximum(variance + off_plane * off_plane * np.float32(0.25), accepted)
+            cost *= np.float32(handicap if row == 0 else handicap * _HANDICAP)
+            better = (cost < least).view(np.uint8)
+            cv2.copyTo(plane, better, best_plane)  # a masked assignment, thirty times faster than numpy's
+            cv2.copyTo(cost, better, least)
+    height, width = measured.shape
+    own_variance = variances[radius : radius + height, radius : radius + width]  # of the small windows
+    found = ((measured > 0) | (own_variance < _NO_PLANE)) & (least < _NO_PLANE) & (best_plane[..., 0] > 0)
+    value, along_columns, along_rows = cv2.split(best_plane)
+    return value * found, np.stack([along_columns * found, along_rows * found])
 
 
-@dataclass(frozen=True)
-class _Planes:
-    """One plane a pixel: its value at the pixel, its slopes, and the variance it leaves; all (h, w) float32."""
-
-    value: np.ndarray
-    along_columns: np.ndarray
-    along_rows: np.ndarray
-    variance: np.ndarray
-
-    @classmethod
-    def none(cls, shape: tuple[int, ...]) -> _Planes:
-        return cls(*np.zeros((3, *shape), np.float32), np.full(shape, _NO_PLANE, np.float32))
-
-    def seen_from(self, pad: int, row: int, column: int) -> _Planes:
-        """Return for each pixel inside the padding the plane of the window (row, column) away, at the pixel."""
-        height, width = self.value.shape
-        view = np.s_[pad + row : height - pad + row, pad + column : width - pad + column]
-        along_columns, along_rows = self.along_columns[view], self.along_rows[view]
-        value = cv2.scaleAdd(along_columns, -column, cv2.scaleAdd(along_rows, -row, self.value[view]))
-        return _Planes(value, along_columns, along_rows, self.variance[view])
-
-    def improve(self, others: _Planes, measured: np.ndarray, accepted: np.ndarray, handicap: float) -> None:
-        """Take those of the other planes that leave less variance in their window and at the pixel itself."""
-        off_plane = (others.value - measured) * (measured > 0)
-        cost = np.maximum(others.variance + off_plane * off_plane * np.float32(0.25), accepted) * np.float32(handicap)
-        better = (cost < self.variance).view(np.uint8)
-        cv2.copyTo(others.value, better, self.value)  # a masked assignment, thirty times faster than numpy's
-        cv2.copyTo(others.along_columns, better, self.along_columns)
-        cv2.copyTo(others.along_rows, better, self.along_rows)
-        cv2.copyTo(cost, better, self.variance)
+def _seen_from(
+    planes: np.ndarray, variances: np.ndarray, pad: int, row: int, column: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each pixel inside the padding the plane, as seen at the pixel, of the window (row, column) away."""
+    height, width = variances.shape
+    view = np.s_[pad + row : height - pad + row, pad + column : width - pad + column]
+    to_pixel = np.float32([[1, -column, -row], [0, 1, 0], [0, 0, 1]])
+    return cv2.transform(planes[view], to_pixel), variances[view]
 
 
-def _window_planes(measured: np.ndarray, radius: int) -> _Planes:
+def _window_planes(measured: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
     """Least-squares planes of all windows, also of those centred up to `radius` outside the image.
 
+    Returns (h + 2 radius, w + 2 radius, 3) value at the centre, slope along columns, slope along rows; and variance.
     Windows with too few known pixels, or with all of them in a line, have the variance _NO_PLANE.
     """
     measured = _pad(measured, radius, 0)
@@ -242,12 +228,9 @@ def _window_planes(measured: np.ndarray, radius: int) -> _Planes:
     usable = (count >= _MIN_SUPPORT * len(ramp) ** 2) & (determinant > least_determinant)
     scale = usable / np.maximum(determinant, least_determinant)
     along_columns, along_rows = (vv * uw - uv * vw) * scale, (uu * vw - uv * uw) * scale
-    return _Planes(
-        value=mean_w - along_columns * mean_u - along_rows * mean_v,
-        along_columns=along_columns,
-        along_rows=along_rows,
-        variance=np.maximum(ww - along_columns * uw - along_rows * vw, 0) + np.float32(_NO_PLANE) * ~usable,
-    )
+    centre = mean_w - along_columns * mean_u - along_rows * mean_v
+    variance = np.maximum(ww - along_columns * uw - along_rows * vw, 0) + np.float32(_NO_PLANE) * ~usable
+    return cv2.merge([centre, along_columns, along_rows]), variance
 
 
 def _smooth_colour(rgb: np.ndarray, factor: int) -> np.ndarray:
@@ -255,9 +238,8 @@ def _smooth_colour(rgb: np.ndarray, factor: int) -> np.ndarray:
     height, width = rgb.shape[:2]
     padded = cv2.copyMakeBorder(rgb, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE)
     reduced = cv2.resize(padded, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
-    speckless = cv2.medianBlur(reduced, 3)
-    lab = cv2.cvtColor(speckless.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    lab += np.float32([_LIGHTNESS_OF_BLACK, 0, 0])
+    lab = cv2.cvtColor(cv2.medianBlur(reduced, 3), cv2.COLOR_RGB2LAB).astype(np.float32)
+    lab = cv2.transform(lab, _LAB_OF_BYTES)
     radius = _SMALL_WINDOW_PX
     size = (2 * radius + 1,) * 2
     mean = cv2.blur(lab, size)
@@ -270,7 +252,7 @@ def _smooth_colour(rgb: np.ndarray, factor: int) -> np.ndarray:
         better = (variance[view] < least).view(np.uint8)
         cv2.copyTo(mean[view], better, colour)
         cv2.copyTo(variance[view], better, least)
-    return np.ascontiguousarray(colour.transpose(2, 0, 1))
+    return np.stack(cv2.split(colour))
 
 
 def _pad(image: np.ndarray, size: int, value: float) -> np.ndarray:

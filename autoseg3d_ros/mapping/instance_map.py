@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoseg3d_ros.config import LimitsConfig, MapConfig
-from autoseg3d_ros.geometry import voxel_keys
+from autoseg3d_ros.geometry import pack_cells, voxel_keys
 from autoseg3d_ros.mapping.voxel_hash import MISSING, VoxelHash
 
 UNMAPPED = -1
@@ -64,8 +64,20 @@ class InstanceMap:
         return self._slot[: len(self)]
 
     def slots_at(self, xyz_m: np.ndarray) -> np.ndarray:
-        """Return the owner of the voxel of each of (N, 3) points: (N,) int32; 0 = none, UNMAPPED = no such voxel."""
-        rows = self._hash.find(voxel_keys(xyz_m, self.voxel_m))
+        """Return who owns the place of each of (N, 3) points: (N,) int32; 0 = nobody, UNMAPPED = no voxel there.
+
+        A far surface is sampled more thinly than voxels are small, so a point whose own voxel is missing asks the three
+        neighbours that it lies nearest to, the nearest first.
+        """
+        in_voxels = xyz_m.astype(np.float64) / self.voxel_m
+        cells = np.floor(in_voxels).astype(np.int64)
+        rows = self._hash.find(pack_cells(cells))
+        off_centre = in_voxels - cells - 0.5
+        for axis in np.argsort(-np.abs(off_centre), axis=1).T:
+            missing = np.flatnonzero(rows == MISSING)
+            near = cells[missing]
+            near[np.arange(len(missing)), axis[missing]] += np.sign(off_centre[missing, axis[missing]]).astype(np.int64)
+            rows[missing] = self._hash.find(pack_cells(near))
         return np.where(rows == MISSING, UNMAPPED, self._slot[rows]).astype(np.int32)
 
     def integrate(self, xyz_m: np.ndarray, rgb: np.ndarray, slot: np.ndarray, frame_index: int) -> None:

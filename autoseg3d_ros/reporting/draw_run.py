@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
 from autoseg3d_ros.data.source import FrameSource
-from autoseg3d_ros.reporting.pictures import Tile, contact_sheet, frame_tile, spread
+from autoseg3d_ros.reporting.pictures import Tile, contact_sheet, overlay, spread
 from autoseg3d_ros.reporting.run_folder import OVERLAY, TOPDOWN, RunFolder, write_picture
 from autoseg3d_ros.reporting.topdown import topdown
-from autoseg3d_ros.structures import Frame, FrameError
+from autoseg3d_ros.structures import NO_INSTANCE, Frame, FrameError, InstanceState
 
 
 class SheetSampler:
-    """Keeps the overlays of a few frames, evenly spread over a run, while the frames pass by."""
+    """Keeps a few frames, evenly spread over a run, while the frames pass by; they are drawn at the end."""
 
     def __init__(self, num_frames: int) -> None:
         self._wanted = deque(spread(num_frames))
         self._start_ns: int | None = None
-        self._tiles: list[Tile] = []
+        self._kept: list[tuple[Frame, np.ndarray]] = []
 
     def offer(self, number: int, frame: Frame, label_image: np.ndarray) -> None:
         """Take frame `number` if its turn has come; an unusable frame is thus replaced by the next one."""
@@ -27,11 +28,16 @@ class SheetSampler:
         if self._wanted and number >= self._wanted[0]:
             while self._wanted and self._wanted[0] <= number:
                 self._wanted.popleft()
-            self._tiles.append(frame_tile(frame, label_image, self._start_ns))
+            self._kept.append((frame, label_image))
 
     def sheet(self) -> np.ndarray:
         """Return the contact sheet of what was taken, (H, W, 3) uint8."""
-        return contact_sheet(self._tiles)
+        return contact_sheet([self._tile(frame, label_image) for frame, label_image in self._kept])
+
+    def _tile(self, frame: Frame, label_image: np.ndarray) -> Tile:
+        seconds = (frame.stamp_ns - (self._start_ns or 0)) / 1e9
+        num_instances = np.count_nonzero(np.unique(label_image))
+        return Tile(overlay(frame.rgb, label_image), f"{frame.name}   {seconds:.2f} s   {num_instances} instances")
 
 
 def draw_run(run: RunFolder, source: FrameSource) -> None:
@@ -44,5 +50,11 @@ def draw_run(run: RunFolder, source: FrameSource) -> None:
             sampler.offer(order, item, run.label_image(frame))
     points = run.map_points()
     xyz_m = np.stack([points["x"], points["y"], points["z"]], axis=1)
+    tentative = [row["id"] for row in run.instances() if row["state"] == InstanceState.TENTATIVE.name.lower()]
     write_picture(run.path / OVERLAY, sampler.sheet())
-    write_picture(run.path / TOPDOWN, topdown(xyz_m, points["instance_id"], source.name))
+    write_picture(run.path / TOPDOWN, plan_of_confirmed(xyz_m, points["instance_id"], tentative, source.name))
+
+
+def plan_of_confirmed(xyz_m: np.ndarray, ids: np.ndarray, tentative: Sequence[int], title: str) -> np.ndarray:
+    """Return `topdown` of a map with tentative instances left unlabelled: they are many, small and soon gone."""
+    return topdown(xyz_m, np.where(np.isin(ids, tentative), NO_INSTANCE, ids), title)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -12,13 +13,13 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from autoseg3d_ros.colours import id_colours
-from autoseg3d_ros.structures import Frame
 
 _TILE_WIDTH_PX = 480
 _GAP_PX = 6
 _CAPTION_PX = 24
 PAPER, INK = (250, 250, 250), (30, 30, 30)
 _MIN_LABEL_RADIUS_PX = 5.0  # a smaller spot has no room for its number
+_HOLE_PX = 3.0
 _OPACITY = 0.55
 
 
@@ -33,24 +34,18 @@ class Tile:
 def overlay(rgb: np.ndarray, label_image: np.ndarray, width_px: int = _TILE_WIDTH_PX) -> np.ndarray:
     """Paint instances over an image: colour by id, outlines, and the id where the segment is widest.
 
+    Holes a few pixels wide are painted over: the depth of some cameras is full of them.
     `rgb` is (H, W, 3) uint8, `label_image` (H, W) int32 with 0 = none; returns (h, `width_px`, 3) uint8 of their shape.
     """
     size = (width_px, round(rgb.shape[0] * width_px / rgb.shape[1]))
     shrinks = width_px < rgb.shape[1]
     rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    labels = cv2.resize(label_image.astype(np.int32), size, interpolation=cv2.INTER_NEAREST)
+    labels = _without_holes(cv2.resize(label_image.astype(np.int32), size, interpolation=cv2.INTER_NEAREST))
     colour_of_id = id_colours(np.arange(labels.max(initial=0) + 1))  # a table: ids are few, pixels are many
     tinted = cv2.addWeighted(rgb, 1.0 - _OPACITY, colour_of_id[labels], _OPACITY, 0.0)
     painted = np.where((labels > 0)[..., None], tinted, rgb)
     painted[outlines(labels)] = (255, 255, 255)
     return with_ids(painted, labels)
-
-
-def frame_tile(frame: Frame, label_image: np.ndarray, start_ns: int) -> Tile:
-    """Return the overlay of one frame; `start_ns` is the stamp that its caption counts seconds from."""
-    num_instances = len(np.unique(label_image[label_image > 0]))
-    seconds = (frame.stamp_ns - start_ns) / 1e9
-    return Tile(overlay(frame.rgb, label_image), f"{frame.name}   {seconds:.2f} s   {num_instances} instances")
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int = 4) -> np.ndarray:
@@ -86,9 +81,24 @@ def outlines(labels: np.ndarray) -> np.ndarray:
 
 
 def with_ids(rgb: np.ndarray, labels: np.ndarray, size_px: int = 15) -> np.ndarray:
-    """Return `rgb` with each id above 0 of `labels` (H, W) written where its segment is widest."""
+    """Return `rgb` with each id above 0 of `labels` (H, W) written where its segment is widest.
+
+    Numbers do not cover each other: the roomier segment has precedence, and the other goes without.
+    """
     canvas = Image.fromarray(rgb)
     draw = ImageDraw.Draw(canvas)
+    taken = np.zeros(labels.shape, bool)
+    for _room, number, centre in sorted(_places(labels), reverse=True):
+        left, top, right, bottom = map(int, draw.textbbox(centre, str(number), font=font(size_px), anchor="mm"))
+        space = np.s_[max(top, 0) : bottom + 1, max(left, 0) : right + 1]
+        if not taken[space].any():
+            taken[space] = True
+            draw.text(centre, str(number), "white", font(size_px), anchor="mm", stroke_width=2, stroke_fill="black")
+    return np.asarray(canvas)
+
+
+def _places(labels: np.ndarray) -> Iterator[tuple[float, int, tuple[int, int]]]:
+    """Yield (radius of the widest place in pixels, id, (column, row) of its centre) of every instance with room."""
     ids, compact = np.unique(labels, return_inverse=True)
     compact = compact.reshape(labels.shape)
     # find_objects counts from 1 and leaves 0 out, so the compact numbers are moved up by one.
@@ -98,17 +108,27 @@ def with_ids(rgb: np.ndarray, labels: np.ndarray, size_px: int = 15) -> np.ndarr
         room = cv2.distanceTransform(np.pad(compact[box] == index, 1).astype(np.uint8), cv2.DIST_L2, 3)
         row, column = np.unravel_index(room.argmax(), room.shape)
         if room[row, column] >= _MIN_LABEL_RADIUS_PX:
-            centre = (box[1].start + int(column) - 1, box[0].start + int(row) - 1)
-            _text(draw, centre, str(ids[index]), size_px)
-    return np.asarray(canvas)
+            yield (
+                float(room[row, column]),
+                int(ids[index]),
+                (box[1].start + int(column) - 1, box[0].start + int(row) - 1),
+            )
 
 
-def _text(draw: ImageDraw.ImageDraw, centre: tuple[int, int], text: str, size_px: int) -> None:
-    draw.text(
-        centre, text, fill=(255, 255, 255), font=font(size_px), anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0)
-    )
+def _without_holes(labels: np.ndarray) -> np.ndarray:
+    """Return `labels` (H, W) int32 with unlabelled holes up to twice _HOLE_PX wide closed by the nearest label."""
+    is_empty = (labels == 0).astype(np.uint8)
+    if is_empty.all():
+        return labels
+    to_label, nearest = cv2.distanceTransformWithLabels(is_empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    label_of_index = np.zeros(nearest.max() + 1, labels.dtype)
+    label_of_index[nearest[is_empty == 0]] = labels[is_empty == 0]
+    # What is wider than a hole stays empty up to its rim: a morphological closing.
+    to_wide_gap = cv2.distanceTransform((to_label <= _HOLE_PX).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.where(to_wide_gap > _HOLE_PX, label_of_index[nearest], labels)
 
 
+@lru_cache
 def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return the font of all pictures."""
     return ImageFont.load_default(size_px)

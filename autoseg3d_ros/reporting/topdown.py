@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
@@ -20,7 +19,7 @@ _OUTLIERS_PERCENT = 0.2  # stray points would shrink the rest
 _GRID_STEPS_M = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _MAX_LINES = 12
 _CELL_PER_SPACING = 0.5
-_SPLAT_CELLS = 5  # a point covers this many cells each way, so that surfaces have no holes
+_SPLAT_CELLS = 5  # a point covers so many cells each way: surfaces have no holes through which others show
 _NOTHING = -1
 _DARKEST = 0.6
 _GRID_RGB = (214, 214, 214)
@@ -55,15 +54,12 @@ def topdown(xyz_m: np.ndarray, ids: np.ndarray, title: str = "") -> np.ndarray:
         return _blank(f"{title}: the map is empty" if title else "the map is empty")
     plan = _plan(xyz_m)
     labels, brightness = _rasterised(plan, xyz_m, ids)
-    picture = Image.fromarray(_painted(labels, brightness, plan.cell_px))
-    canvas = Image.new("RGB", (picture.width + 2 * _MARGIN_PX, picture.height + 2 * _MARGIN_PX), PAPER)
-    _draw_grid(canvas, plan)
-    covered = Image.fromarray(((labels != _NOTHING) * 255).astype(np.uint8)).resize(
-        picture.size, Image.Resampling.NEAREST
-    )
-    canvas.paste(picture, (_MARGIN_PX, _MARGIN_PX), covered)
-    ImageDraw.Draw(canvas).text((_MARGIN_PX, _MARGIN_PX // 2), title, fill=INK, font=font(18), anchor="lm")
-    return np.asarray(canvas)
+    picture = np.array(_grid(plan, title))
+    inside = picture[_MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX]
+    covered = labels != _NOTHING
+    inside[covered] = id_colours(labels[covered]) * brightness[covered, None]
+    inside[outlines(np.maximum(labels, 0))] = INK
+    return with_ids(picture, np.pad(labels, _MARGIN_PX))
 
 
 def _blank(text: str) -> np.ndarray:
@@ -73,7 +69,9 @@ def _blank(text: str) -> np.ndarray:
 
 
 def _plan(xyz_m: np.ndarray) -> _Plan:
-    low, high = np.percentile(xyz_m[:, :2], (_OUTLIERS_PERCENT, 100.0 - _OUTLIERS_PERCENT), axis=0)
+    xy_m = xyz_m[:, :2]
+    low = np.percentile(xy_m, _OUTLIERS_PERCENT, axis=0, method="lower")
+    high = np.percentile(xy_m, 100.0 - _OUTLIERS_PERCENT, axis=0, method="higher")
     extent_m = max(float((high - low).max()), 1e-3)
     cell_m = max(extent_m / _LONG_SIDE_PX, _CELL_PER_SPACING * _spacing_m(xyz_m))
     columns, rows = (math.ceil(side / cell_m) + 1 for side in (high - low).tolist())
@@ -90,39 +88,34 @@ def _spacing_m(xyz_m: np.ndarray) -> float:
 
 
 def _rasterised(plan: _Plan, xyz_m: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the id seen in each cell (rows, columns) int32, -1 = no point, and its brightness by height."""
+    """Return the id that each pixel shows, int32, _NOTHING = no point, and its brightness by height."""
     column, up = np.floor((xyz_m[:, :2] - plan.low_m) / plan.cell_m).astype(np.int64).T
     inside = (column >= 0) & (column < plan.columns) & (up >= 0) & (up < plan.rows)
     column, up, z_m, ids = column[inside], up[inside], xyz_m[inside, 2], ids[inside]
     _id, of_point, count = np.unique(ids, return_inverse=True, return_counts=True)
-    # Painter's order, the last one wins: unlabelled, then large before small, then low before high.
+    # Painter's order: unlabelled, then large before small, then low before high.
     order = np.lexsort((z_m, -count[of_point], ids > 0))
     low, high = np.percentile(z_m, (2.0, 98.0))
     relative = np.clip((z_m - low) / max(high - low, 1e-6), 0.0, 1.0)
     rank = np.full((plan.rows, plan.columns), _NOTHING)
-    rank[plan.rows - 1 - up[order], column[order]] = np.arange(len(order))
+    rank[plan.rows - 1 - up[order], column[order]] = np.arange(len(order))  # the last one wins
     rank = ndimage.maximum_filter(rank, size=_SPLAT_CELLS, mode="constant", cval=_NOTHING)
     painted = rank != _NOTHING
     labels = np.full(rank.shape, _NOTHING, np.int32)
     brightness = np.ones(rank.shape)
     labels[painted] = ids[order][rank[painted]]
     brightness[painted] = _DARKEST + (1.0 - _DARKEST) * relative[order][rank[painted]]
-    return labels, brightness
+    return _enlarged(labels, plan.cell_px), _enlarged(brightness, plan.cell_px)
 
 
-def _painted(labels: np.ndarray, brightness: np.ndarray, cell_px: int) -> np.ndarray:
-    """Return (rows * cell_px, columns * cell_px, 3) uint8 with outlines and ids; what holds no point is paper."""
-    rgb = (id_colours(np.maximum(labels, 0)) * brightness[..., None]).astype(np.uint8)
-    rgb[labels == _NOTHING] = PAPER
-    size = (labels.shape[1] * cell_px, labels.shape[0] * cell_px)
-    rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_NEAREST)
-    labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-    rgb[outlines(np.maximum(labels, 0))] = INK
-    return with_ids(rgb, labels)
+def _enlarged(image: np.ndarray, factor: int) -> np.ndarray:
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def _draw_grid(canvas: Image.Image, plan: _Plan) -> None:
+def _grid(plan: _Plan, title: str) -> Image.Image:
     """Draw lines at round metres, their coordinates at the lower and left edge, and say how far they are apart."""
+    size = (plan.columns * plan.cell_px + 2 * _MARGIN_PX, plan.rows * plan.cell_px + 2 * _MARGIN_PX)
+    canvas = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(canvas)
     high_m = plan.low_m + plan.cell_m * np.array([plan.columns, plan.rows])
     step_m = next(
@@ -140,6 +133,8 @@ def _draw_grid(canvas: Image.Image, plan: _Plan) -> None:
         draw.text((left - 6, row), f"{y_m:g}", fill=INK, font=font(13), anchor="rm")
     draw.rectangle((left, top, right, bottom), outline=INK)
     draw.text((right, bottom + 26), f"x and y in metres, grid {step_m:g} m", fill=INK, font=font(13), anchor="rt")
+    draw.text((left, _MARGIN_PX // 2), title, fill=INK, font=font(18), anchor="lm")
+    return canvas
 
 
 def _multiples(step_m: float, low_m: float, high_m: float) -> list[float]:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from builtin_interfaces.msg import Duration
-from geometry_msgs.msg import Point, Quaternion, Vector3
+from geometry_msgs.msg import Point
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -34,12 +34,14 @@ _TRACK_LENGTH = 200
 
 
 class InstanceMarkers:
-    """Remembers what RViz was told, so that each frame sends only what changed and every vanished id is deleted."""
+    """Remembers what RViz was told, so that each frame sends only what changed and every vanished id is deleted.
+
+    Messages are updated in place: to make a new Marker costs more than all the rest.
+    """
 
     def __init__(self, map_frame: str, lifetime_s: float) -> None:
         self._header = Header(frame_id=map_frame)
-        self._shown: dict[int, list[Marker]] = {}
-        self._tracks: dict[int, deque[Point]] = {}
+        self._shown: dict[int, _Shown] = {}
         self.set_lifetime(lifetime_s)
 
     def set_lifetime(self, lifetime_s: float) -> None:
@@ -49,75 +51,83 @@ class InstanceMarkers:
     def changes(self, instances: Iterable[Instance], events: Iterable[InstanceEvent]) -> MarkerArray:
         """Return the markers of the instances that changed and a DELETE for each id that is gone."""
         gone = [event.instance_id for event in events if event.type in (EventType.MERGED, EventType.REMOVED)]
-        return MarkerArray(markers=self._delete(gone) + [marker for one in instances for marker in self._add(one)])
+        return self._message(gone, instances)
 
     def everything(self, instances: Iterable[Instance]) -> MarkerArray:
         """Return the markers of all `instances`, and a DELETE for each id shown so far that is not among them."""
         instances = list(instances)
-        gone = set(self._shown) - {one.id for one in instances}
-        return MarkerArray(
-            markers=self._delete(sorted(gone)) + [marker for one in instances for marker in self._add(one)]
-        )
+        return self._message(sorted(set(self._shown) - {one.id for one in instances}), instances)
 
     def clear(self) -> MarkerArray:
         """Return one DELETEALL and forget all tracks: after a reset no id means what it meant before."""
         self._shown.clear()
-        self._tracks.clear()
         return MarkerArray(markers=[Marker(header=self._header, action=Marker.DELETEALL)])
 
-    def _delete(self, ids: Iterable[int]) -> list[Marker]:
-        deletions = []
-        for instance_id in ids:
-            self._tracks.pop(instance_id, None)
-            for marker in self._shown.pop(instance_id, ()):
-                deletions.append(Marker(header=self._header, ns=marker.ns, id=marker.id, action=Marker.DELETE))
-        return deletions
+    def _message(self, gone: Iterable[int], instances: Iterable[Instance]) -> MarkerArray:
+        deleted = [self._shown.pop(one) for one in gone if one in self._shown]
+        deletions = [
+            Marker(header=self._header, ns=marker.ns, id=marker.id, action=Marker.DELETE)
+            for shown in deleted
+            for marker in shown.markers()
+        ]
+        return MarkerArray(markers=deletions + [marker for one in instances for marker in self._update(one)])
 
-    def _add(self, one: Instance) -> list[Marker]:
-        track = self._tracks.setdefault(one.id, deque(maxlen=_TRACK_LENGTH))
-        centroid = _point(one.centroid_m)
-        if not track or _distance_m(track[-1], centroid) > _TRACK_STEP_M:
-            track.append(centroid)
-        markers = [self._box(one), self._text(one), self._footprint(one), self._track(one, track)]
-        self._shown[one.id] = markers
-        return markers
+    def _update(self, one: Instance) -> list[Marker]:
+        shown = self._shown.get(one.id)
+        if shown is None:
+            shown = self._shown[one.id] = _Shown(one.id, self._header)
+        shown.update(one, self._lifetime)
+        return shown.markers()
 
-    def _box(self, one: Instance) -> Marker:
-        marker = self._marker(one, "boxes", Marker.CUBE, _BOX_ALPHA[one.state])
-        marker.pose.position = _point(one.box.center_m)
-        marker.pose.orientation = Quaternion(z=math.sin(one.box.yaw_rad / 2), w=math.cos(one.box.yaw_rad / 2))
-        x, y, z = (max(size, _MIN_BOX_M) for size in one.box.size_m)
-        marker.scale = Vector3(x=x, y=y, z=z)
-        return marker
 
-    def _text(self, one: Instance) -> Marker:
-        marker = self._marker(one, "ids", Marker.TEXT_VIEW_FACING, 1.0)
+class _Shown:
+    """The markers of one instance."""
+
+    def __init__(self, instance_id: int, head: Header) -> None:
+        self._box = _marker(head, "boxes", instance_id, Marker.CUBE, alpha=0.0)
+        self._text = _marker(head, "ids", instance_id, Marker.TEXT_VIEW_FACING, alpha=1.0)
+        self._footprint = _marker(head, "footprints", instance_id, Marker.LINE_STRIP, alpha=0.9)
+        self._track = _marker(head, "tracks", instance_id, Marker.LINE_STRIP, alpha=0.9)
+        self._text.scale.z = _TEXT_M
+        self._footprint.scale.x = self._track.scale.x = _LINE_M
+        self._centroids: deque[Point] = deque(maxlen=_TRACK_LENGTH)
+
+    def markers(self) -> list[Marker]:
+        return [self._box, self._text, self._footprint, self._track]
+
+    def update(self, one: Instance, lifetime: Duration) -> None:
+        for marker in self.markers():
+            marker.lifetime = lifetime
+        self._update_box(one)
         x, y, _z = one.box.center_m
-        marker.pose.position = _point((x, y, one.z_range_m[1] + _TEXT_M))
-        marker.scale.z = _TEXT_M
-        marker.text = f"{one.id} {one.labels[0]}" if one.labels else str(one.id)
-        return marker
-
-    def _footprint(self, one: Instance) -> Marker:
-        marker = self._marker(one, "footprints", Marker.LINE_STRIP, 0.9)
-        marker.scale.x = _LINE_M
+        low_m, high_m = one.z_range_m
+        self._text.pose.position = _point((x, y, high_m + _TEXT_M))
+        self._text.text = f"{one.id} {one.labels[0]}" if one.labels else str(one.id)
         corners = one.footprint_m.tolist()
-        marker.points = [_point((x, y, one.z_range_m[0])) for x, y in [*corners, *corners[:1]]]
-        return marker
+        self._footprint.points = [_point((x, y, low_m)) for x, y in [*corners, *corners[:1]]]
+        self._update_track(_point(one.centroid_m))
 
-    def _track(self, one: Instance, track: deque[Point]) -> Marker:
-        marker = self._marker(one, "tracks", Marker.LINE_STRIP, 0.9)
-        marker.scale.x = _LINE_M
+    def _update_box(self, one: Instance) -> None:
+        self._box.color.a = _BOX_ALPHA[one.state]
+        self._box.pose.position = _point(one.box.center_m)
+        self._box.pose.orientation.z = math.sin(one.box.yaw_rad / 2)
+        self._box.pose.orientation.w = math.cos(one.box.yaw_rad / 2)
+        scale = self._box.scale
+        scale.x, scale.y, scale.z = (max(float(size), _MIN_BOX_M) for size in one.box.size_m)
+
+    def _update_track(self, centroid: Point) -> None:
+        if not self._centroids or _distance_m(self._centroids[-1], centroid) > _TRACK_STEP_M:
+            self._centroids.append(centroid)
         # RViz warns about a strip of one point; twice the same point draws nothing.
-        marker.points = list(track) if len(track) > 1 else [track[0], track[0]]
-        return marker
+        self._track.points = list(self._centroids) * (2 if len(self._centroids) == 1 else 1)
 
-    def _marker(self, one: Instance, namespace: str, kind: int, alpha: float) -> Marker:
-        red, green, blue = (id_colours(one.id) / 255.0).tolist()
-        marker = Marker(header=self._header, ns=namespace, id=one.id, type=kind, lifetime=self._lifetime)
-        marker.color = ColorRGBA(r=red, g=green, b=blue, a=alpha)
-        marker.pose.orientation.w = 1.0
-        return marker
+
+def _marker(head: Header, namespace: str, instance_id: int, kind: int, alpha: float) -> Marker:
+    red, green, blue = (id_colours(instance_id) / 255.0).tolist()
+    marker = Marker(header=head, ns=namespace, id=instance_id, type=kind)
+    marker.color = ColorRGBA(r=red, g=green, b=blue, a=alpha)
+    marker.pose.orientation.w = 1.0
+    return marker
 
 
 def _point(xyz_m: tuple[float, float, float]) -> Point:

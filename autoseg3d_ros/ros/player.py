@@ -7,7 +7,8 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from autoseg3d_ros.data.open import FORMAT_NAMES, open_source
 from autoseg3d_ros.data.prefetch import prefetched
 from autoseg3d_ros.data.source import FrameSource, SourceError
 from autoseg3d_ros.data.topics import CAMERA_FRAME, MAP_FRAME, WRITTEN_TOPICS
+from autoseg3d_ros.msg import InstanceArray
 from autoseg3d_ros.ros import conversions
 from autoseg3d_ros.ros.fastdds import allow_large_messages
 from autoseg3d_ros.ros.stop_signals import StopSignals
@@ -33,6 +35,7 @@ _QUEUE = 30  # images a reliable subscriber may be behind before it loses one
 _PROGRESS_S = 2.0
 _ARRIVAL_S = 5.0
 _LOOK_S = 0.02
+_ANSWER_S = 30.0
 _SETTLE_S = 0.2  # subscribers know of a match a moment after the publisher does
 
 
@@ -84,11 +87,42 @@ class Pace:
         return self._start_s + (stamp_ns - self._first_ns) / 1e9 / self._rate
 
 
-def play(source: FrameSource, *, rate: float = 1.0, loop: bool = False, wait_s: float = 30.0) -> int:
+class Backlog:
+    """The frames that were sent and not yet answered on `instances`; those before an answered one were dropped."""
+
+    def __init__(self, player: Player) -> None:
+        self._player = player
+        self._sent_ns: deque[int] = deque()
+        player.create_subscription(InstanceArray, "instances", self._on_instances, _QUEUE)
+
+    def add(self, stamp_ns: int) -> None:
+        """Note a frame that was sent."""
+        self._sent_ns.append(stamp_ns)
+
+    def wait_until_below(self, limit: int, stop: threading.Event) -> None:
+        """Wait until fewer than `limit` frames are without an answer; give them up where none comes any more."""
+        size, changed_s = len(self._sent_ns), time.monotonic()
+        while len(self._sent_ns) >= limit and not stop.is_set():
+            rclpy.spin_once(self._player, timeout_sec=_LOOK_S)
+            if len(self._sent_ns) != size:
+                size, changed_s = len(self._sent_ns), time.monotonic()
+            elif time.monotonic() - changed_s > _ANSWER_S:
+                self._player.get_logger().warning(f"no instances for {size} frames within {_ANSWER_S:g} s: going on")
+                self._sent_ns.clear()
+
+    def _on_instances(self, msg: InstanceArray) -> None:
+        answered_ns = conversions.stamp_ns(msg.header.stamp)
+        if answered_ns in self._sent_ns:
+            while self._sent_ns.popleft() != answered_ns:
+                pass
+
+
+def play(source: FrameSource, *, rate: float = 1.0, loop: bool = False, wait_s: float = 30.0, ahead: int = 0) -> int:
     """Publish `source` at `rate` times the recorded speed on the topics of `data/topics.py`; return the frames sent.
 
-    Waits up to `wait_s` for somebody to subscribe to every topic. Ends with the source, or with `loop` never; SIGINT
-    and SIGTERM end it early.
+    Waits up to `wait_s` for somebody to subscribe to every topic. With `ahead` it is never more than so many frames
+    ahead of the `instances` it gets back, so that a slow node loses none; at least 3, as the node may wait for the next
+    image before it pairs one. Ends with the source, or with `loop` never; SIGINT and SIGTERM end it early.
     """
     stop = threading.Event()
     allow_large_messages()
@@ -96,12 +130,16 @@ def play(source: FrameSource, *, rate: float = 1.0, loop: bool = False, wait_s: 
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         player = Player()
         _wait_for_subscribers(player, wait_s, stop)
-        num_sent = _play_frames(player, source, Pace(rate, 1.0 / source.frame_rate_hz), loop, stop)
-        if num_sent and not stop.is_set() and not player.wait_for_arrival():
+        frames = prefetched(_repeated(source) if loop else source.frames())
+        progress = _Progress(player, source)
+        with closing(frames):
+            _play_frames(player, frames, Pace(rate, 1.0 / source.frame_rate_hz), ahead, progress, stop)
+        progress.finish()
+        if progress.num_sent and not stop.is_set() and not player.wait_for_arrival():
             player.get_logger().warning(f"a subscriber did not take the last messages within {_ARRIVAL_S:g} s")
         player.destroy_node()
         rclpy.shutdown()
-    return num_sent
+    return progress.num_sent
 
 
 def _wait_for_subscribers(player: Player, wait_s: float, stop: threading.Event) -> None:
@@ -114,20 +152,28 @@ def _wait_for_subscribers(player: Player, wait_s: float, stop: threading.Event) 
     stop.wait(_SETTLE_S)
 
 
-def _play_frames(player: Player, source: FrameSource, pace: Pace, loop: bool, stop: threading.Event) -> int:
-    progress = _Progress(player, source)
-    with closing(prefetched(_repeated(source) if loop else source.frames())) as frames:
-        for frame in frames:
-            if isinstance(frame, FrameError):
-                progress.skipped(frame)
-                continue
-            due_s = pace.due_s(frame.stamp_ns, time.monotonic())
-            if stop.wait(due_s - time.monotonic()):
-                break
-            player.publish(frame)
-            progress.sent(time.monotonic() - due_s)
-    progress.finish()
-    return progress.num_sent
+def _play_frames(
+    player: Player,
+    frames: Iterable[Frame | FrameError],
+    pace: Pace,
+    ahead: int,
+    progress: _Progress,
+    stop: threading.Event,
+) -> None:
+    backlog = Backlog(player) if ahead else None
+    for frame in frames:
+        if isinstance(frame, FrameError):
+            progress.skipped(frame)
+            continue
+        due_s = pace.due_s(frame.stamp_ns, time.monotonic())
+        if backlog:
+            backlog.wait_until_below(ahead, stop)
+        if stop.wait(due_s - time.monotonic()):
+            break
+        player.publish(frame)
+        if backlog:
+            backlog.add(frame.stamp_ns)
+        progress.sent(time.monotonic() - due_s)
 
 
 def _repeated(source: FrameSource) -> Iterator[Frame | FrameError]:
@@ -182,6 +228,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--wait-s", type=float, default=30.0, help="wait so long for subscribers (default: %(default)s)"
     )
+    parser.add_argument("--ahead", type=int, default=0, help="frames ahead of `instances` at most; 0 = any number")
     args = parser.parse_args(remove_ros_args(sys.argv if argv is None else argv)[1:])
     if not args.rate > 0:
         parser.error(f"--rate: expected a number above 0, got {args.rate}")
@@ -189,5 +236,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         source = open_source(args.source, args.format)
     except SourceError as error:
         parser.error(str(error))
-    play(source, rate=args.rate, loop=args.loop, wait_s=args.wait_s)
+    play(source, rate=args.rate, loop=args.loop, wait_s=args.wait_s, ahead=args.ahead)
     return 0

@@ -10,6 +10,7 @@ from autoseg3d_ros.config import FragmentsConfig
 from autoseg3d_ros.structures import BorderEvidence
 
 _LEAST_BORDER_PX = 3.0
+_ENCLOSED = 0.5  # share of its border that what lies flat on a thing has with it; parts of one thing have less
 _COLOUR_WEIGHT = 0.2  # things are colourful
 _COLOUR_WEIGHT_OF_LARGE = 1.5  # walls, floors and tables less so, and other things lie flat on them
 
@@ -68,6 +69,11 @@ class _BorderGraph:
 
     def _disagreement(self, a: int, b: int) -> float:
         length, geometric, colour = self._borders[a][b]
-        is_large = max(self._area_m2[a], self._area_m2[b]) > self._config.large_m2
-        weight = _COLOUR_WEIGHT_OF_LARGE if is_large else _COLOUR_WEIGHT
+        weight = _COLOUR_WEIGHT_OF_LARGE if self._may_lie_on_the_other(a, b) else _COLOUR_WEIGHT
         return float(1 - (geometric - weight * colour) / length)
+
+    def _may_lie_on_the_other(self, a: int, b: int) -> bool:
+        small, large = sorted((a, b), key=lambda i: self._area_m2[i])
+        whole_border_px = sum(sums[0] for sums in self._borders[small].values())
+        is_enclosed = self._borders[small][large][0] > _ENCLOSED * whole_border_px
+        return bool(is_enclosed and self._area_m2[large] > self._config.large_m2)

@@ -67,6 +67,30 @@ def shelf(rng: np.random.Generator) -> Model:
     return Model("shelf", tuple(Part(mesh, timber) for mesh in meshes), tuple((boards + thickness).tolist()))
 
 
+def counter(rng: np.random.Generator) -> Model:
+    """A closed body with a worktop that stands out a little."""
+    width, depth, height = rng.uniform(1.35, 1.55), rng.uniform(0.6, 0.7), rng.uniform(0.71, 0.8)
+    body, top = plain(grey(rng, 0.35, 0.7)), wood(rng, axis=0)
+    parts = (
+        Part(box((width - 0.03, depth - 0.02, height - 0.04)), body),
+        Part(box((width, depth, 0.04), (0, 0, height - 0.04)), top),
+    )
+    return Model("counter", parts, (height,))
+
+
+def chest(rng: np.random.Generator) -> Model:
+    """A long low closed body."""
+    width, depth, height = rng.uniform(1.05, 1.2), rng.uniform(0.38, 0.45), rng.uniform(0.5, 0.62)
+    return Model("chest", (Part(box((width, depth, height)), wood(rng, axis=0)),), (height,))
+
+
+def ottoman(rng: np.random.Generator) -> Model:
+    """A soft round-edged seat."""
+    width, depth, height = rng.uniform(0.8, 1.0), rng.uniform(0.55, 0.65), rng.uniform(0.38, 0.44)
+    cloth = colourful(rng, Speckled(0.015), spread=0.2)
+    return Model("ottoman", (Part(superellipsoid((width, depth, height), 7.0), cloth),), (height,))
+
+
 def cabinet(rng: np.random.Generator) -> Model:
     """A closed body with two rows of drawer fronts and their handles."""
     width, depth, height = rng.uniform(0.9, 1.2), rng.uniform(0.42, 0.5), rng.uniform(0.7, 0.9)

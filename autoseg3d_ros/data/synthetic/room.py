@@ -7,6 +7,7 @@ wall, one at each side wall. Which group stands where, its sizes, colours and co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -19,15 +20,20 @@ _WALL_M = 0.1
 _WALL_GAP_M = 0.03  # furniture is not pressed into the wall
 STATION_WIDTH_M = 2.1  # along the wall, for one group
 
+FurnitureKind = Literal["closed", "open"]
 Placed = tuple[Model, np.ndarray]  # a model and where it stands, station_from_object
 
 
-def furnished_room(seed: int) -> Scene:
-    """Return the room of `seed`; equal seeds give equal rooms."""
+def furnished_room(seed: int, furniture_kind: FurnitureKind = "closed") -> Scene:
+    """Return the room of `seed`; equal arguments give equal rooms.
+
+    "closed" furniture has closed bodies, which geometry alone can tell apart. "open" has desks on legs, chairs, sofas
+    and bookcases with things in them: objects of many parts that fold inwards, which only learning can hold together.
+    """
     rng = np.random.default_rng(seed)
     width, length, height = rng.uniform(4.5, 5.0), rng.uniform(4.1, 4.5), rng.uniform(2.5, 2.7)
     stations = _stations(width, length, rng)
-    groups = [_GROUPS[index] for index in rng.permutation(len(_GROUPS))]
+    groups = [_GROUPS[furniture_kind][index] for index in rng.permutation(4)]
     placed = [
         (model, world_from_station @ station_from_object)
         for group, world_from_station in zip(groups, stations, strict=True)
@@ -75,6 +81,51 @@ def _building(width: float, length: float, height: float, rng: np.random.Generat
         parts.append(Part(box((*size, height), (*base, 0)), paint))
         parts.append(Part(box((size[0] + 0.02, size[1] + 0.02, 0.07), (*base, 0)), skirting))
     return Model("building", tuple(parts))
+
+
+def _kitchen(rng: np.random.Generator) -> list[Placed]:
+    """A counter with a monitor and small things on it and a bin beside it."""
+    counter = furniture.counter(rng)
+    side = rng.choice([-1, 1])
+    counter_x = -side * 0.2
+    things = [furniture.monitor, furniture.bottle, furniture.small_box, furniture.mug, furniture.book]
+    bin_x = counter_x + side * (counter.size_m[0] / 2 + 0.25)
+    return [
+        (counter, rigid(counter_x, counter.size_m[1] / 2)),
+        *_on_top(counter, counter_x, [[thing(rng)] for thing in things], rng),
+        (furniture.waste_bin(rng), rigid(bin_x, rng.uniform(0.2, 0.4))),
+    ]
+
+
+def _corner_seat(rng: np.random.Generator) -> list[Placed]:
+    """An ottoman, a pillow and a floor lamp on either side of it, and a ball on the floor."""
+    ottoman = furniture.ottoman(rng)
+    reach, depth = ottoman.size_m[0] / 2, ottoman.size_m[1]
+    side = rng.choice([-1, 1])
+    return [
+        (ottoman, rigid(0, depth / 2 + 0.1)),
+        (furniture.pillow(rng), rigid(-side * (reach + 0.35), 0.19, yaw_rad=rng.uniform(-0.2, 0.2))),
+        (furniture.floor_lamp(rng), rigid(side * (reach + 0.25), 0.25)),
+        (furniture.ball(rng), rigid(rng.uniform(-0.5, 0.5), depth + rng.uniform(0.4, 0.6), yaw_rad=rng.uniform(0, 6))),
+    ]
+
+
+def _storage(rng: np.random.Generator) -> list[Placed]:
+    """A chest with things on it; beside it two boxes of one kind, a third on one of them."""
+    chest, kind = furniture.chest(rng), furniture.storage_box(rng)
+    side = rng.choice([-1, 1])
+    chest_x = -side * 0.5
+    box_x = chest_x + side * (chest.size_m[0] / 2 + 0.1 + kind.size_m[0] / 2)
+    twin_x = box_x + side * (kind.size_m[0] + rng.uniform(0.06, 0.12))
+    box_y = kind.size_m[1] / 2 + rng.uniform(0.02, 0.1)
+    drawn = [[_SHELVED[index](rng)] for index in rng.permutation(len(_SHELVED))[:4]]
+    return [
+        (chest, rigid(chest_x, chest.size_m[1] / 2)),
+        *_on_top(chest, chest_x, drawn, rng),
+        (kind, rigid(box_x, box_y, yaw_rad=rng.uniform(-0.1, 0.1))),
+        (kind, rigid(twin_x, box_y + rng.uniform(-0.02, 0.05), yaw_rad=rng.uniform(-0.1, 0.1))),
+        (furniture.small_box(rng), rigid(rng.choice([box_x, twin_x]), box_y, kind.levels_m[0], rng.uniform(-0.6, 0.6))),
+    ]
 
 
 def _work_place(rng: np.random.Generator) -> list[Placed]:
@@ -137,14 +188,14 @@ def _library(rng: np.random.Generator) -> list[Placed]:
 def _sideboard(rng: np.random.Generator) -> list[Placed]:
     """A cabinet with a plant and things on it."""
     cabinet = furniture.cabinet(rng)
-    width, depth, top = *cabinet.size_m[:2], cabinet.levels_m[0]
+    width, depth = cabinet.size_m[:2]
     carton = furniture.storage_box(rng)
     x = rng.uniform(-0.1, 0.1)
     things = [[furniture.plant(rng)], [furniture.small_box(rng), furniture.ball(rng)], [furniture.bottle(rng)]]
     side = rng.choice([-1, 1])
     return [
         (cabinet, rigid(x, depth / 2)),
-        *_row(things, (x - width / 2 + 0.03, x + width / 2 - 0.03), (0.45 * depth, 0.55 * depth), top, rng),
+        *_on_top(cabinet, x, things, rng),
         (carton, rigid(x + side * (width / 2 + 0.3), rng.uniform(0.3, 0.4), yaw_rad=rng.uniform(-0.4, 0.4))),
     ]
 
@@ -157,7 +208,19 @@ _SHELVED = (
     furniture.small_box,
     furniture.mug,
 )
-_GROUPS: tuple[Callable[[np.random.Generator], list[Placed]], ...] = (_work_place, _lounge, _library, _sideboard)
+_GROUPS: dict[FurnitureKind, tuple[Callable[[np.random.Generator], list[Placed]], ...]] = {
+    "closed": (_kitchen, _corner_seat, _storage, _sideboard),
+    "open": (_work_place, _lounge, _library, _sideboard),
+}
+
+
+def _on_top(
+    support: Model, support_x_m: float, piles: Sequence[Sequence[Model]], rng: np.random.Generator
+) -> list[Placed]:
+    """Stand piles of things in a row on a piece of furniture whose back is at the wall."""
+    width, depth = support.size_m[:2]
+    x_range = (support_x_m - width / 2 + 0.04, support_x_m + width / 2 - 0.04)
+    return _row(piles, x_range, (0.4 * depth, 0.6 * depth), support.levels_m[0], rng)
 
 
 def _row(
