@@ -49,7 +49,7 @@ class OnlineSegmenter:
         tracks = self._tracker.new_table()
         self.state = SegmenterState(
             map_id=uuid.uuid4(),
-            map=InstanceMap(self._config.map, self._config.limits),
+            map=InstanceMap(self._config.map, self._config.limits, tracks.num_slots),
             tracks=tracks,
             shapes=InstanceShapes(tracks.num_slots),
         )
@@ -69,10 +69,11 @@ class OnlineSegmenter:
         # Fragments of one object become one detection: geometry now, held against what the map has learned.
         with clock.stage("segment"):
             relations = self._judge(frame, superpoints)
-            together, apart = self._merger.votes(relations, superpoints, self._evidence(superpoints), state.tracks)
+            evidence = MapEvidence(state.map.slots_at(superpoints.xyz_m), state.map.num_voxels)
+            together, apart = self._merger.votes(relations, superpoints, evidence, state.tracks)
             merged = self._tracker.merge_duplicates(state.tracks, together, apart, frame.stamp_ns)
-            self._pass_on(merged)
-            evidence = self._evidence(superpoints)
+            if self._pass_on(merged):
+                evidence = MapEvidence(state.map.slots_at(superpoints.xyz_m), state.map.num_voxels)
             detections = self._merger.merge(relations, superpoints, evidence)
 
         # Detections meet the tracks in long-term memory: matches, births, losses, revivals.
@@ -102,7 +103,9 @@ class OnlineSegmenter:
                 superpoints=superpoints,
                 point_ids=state.tracks.id[slot_of_point],
                 point_scores=state.tracks.score[slot_of_point],
-                instances=instance_records(state.tracks, state.shapes, changed, rois_of_slots(slot_image)),
+                instances=instance_records(
+                    state.tracks, state.shapes, state.map.num_voxels, changed, rois_of_slots(slot_image)
+                ),
                 events=merged.events + update.events,
                 stage_ms=clock.stage_ms,
             )
@@ -113,7 +116,7 @@ class OnlineSegmenter:
         """Return every instance in memory, retired ones included, by id."""
         slots = self.state.tracks.occupied()
         self.state.shapes.update(self.state.map, slots)
-        records = instance_records(self.state.tracks, self.state.shapes, slots, {})
+        records = instance_records(self.state.tracks, self.state.shapes, self.state.map.num_voxels, slots, {})
         return tuple(sorted(records, key=lambda record: record.id))
 
     def map_points(self) -> MapPoints:
@@ -124,12 +127,6 @@ class OnlineSegmenter:
             rgb=self.state.map.rgb,
             instance_id=self.state.tracks.id[slot],
             score=self.state.tracks.score[slot],
-        )
-
-    def _evidence(self, superpoints: Superpoints) -> MapEvidence:
-        return MapEvidence(
-            slot_of_point=self.state.map.slots_at(superpoints.xyz_m),
-            num_voxels=self.state.map.count(self.state.tracks.num_slots),
         )
 
     def _affinity(self, detections: Detections, superpoints: Superpoints, evidence: MapEvidence) -> np.ndarray:
@@ -145,10 +142,12 @@ class OnlineSegmenter:
             self._config.tracking.box_weight,
         )
 
-    def _pass_on(self, update: TrackUpdate) -> None:
-        """Give the voxels of merged and removed tracks to their heirs."""
-        if not np.array_equal(update.heir_of_slot, np.arange(len(update.heir_of_slot))):
-            self.state.map.relabel(update.heir_of_slot)
+    def _pass_on(self, update: TrackUpdate) -> bool:
+        """Give the voxels of merged and removed tracks to their heirs; return whether there were any."""
+        if np.array_equal(update.heir_of_slot, np.arange(len(update.heir_of_slot))):
+            return False
+        self.state.map.relabel(update.heir_of_slot)
+        return True
 
 
 def _lookup(table: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ PATH=${PATH//"$PWD/.venv/bin:"/}  # an activated .venv must not build itself
 check='import sys; print(sys.version.split()[0]); assert (3, 10) <= sys.version_info[:2] <= (3, 12)'
 needed="Python 3.10, 3.11 or 3.12"
 if [ -n "${ROS_DISTRO:-}" ]; then
-  check+='; import rclpy'
+  check+='; import numpy, rclpy'
   needed+=" that can import the rclpy of the sourced ROS 2 ($ROS_DISTRO)"
 fi
 found=()
@@ -17,6 +17,7 @@ for python in ${PYTHON:-python3.11 python3.12 python3.10 python3}; do
   fi
   [ -z "$version" ] || found+=("$python is $version")
 done
-printf 'set-up: expected %s, found %s. Install one (Debian, Ubuntu: apt install python3 python3-venv python3-dev) or name it: make setup PYTHON=/path/to/python3.11\n' \
-  "$needed" "$(IFS=,; echo "${found[*]:-none}")" >&2
+printf -v list ', %s' "${found[@]:-none}"
+echo "set-up: expected $needed, found ${list:2}; install one (Debian, Ubuntu: apt install python3 python3-venv" \
+  "python3-dev) or name it: make setup PYTHON=/path/to/python3.11" >&2
 exit 1

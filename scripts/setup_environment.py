@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import textwrap
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -243,7 +244,7 @@ def run_logged(name: str, command: list[str | Path], environment: dict[str, str]
         status = subprocess.run(command, cwd=ROOT, env=environment, check=False, **streams).returncode
     if status != 0:
         lines = log.read_text(errors="replace").splitlines()
-        errors = [line.strip() for line in lines if re.search(r"^ERROR|CMake Error|[Ee]rror:", line)]
+        errors = [textwrap.shorten(line, 200) for line in lines if re.search(r"^ERROR|CMake Error|[Ee]rror:", line)]
         first = errors[0] if errors else "it printed no error"
         raise SetupError(f"step {name} failed with status {status}: {first}; see {log.relative_to(ROOT)}")
 

@@ -15,10 +15,7 @@ import pytest
 from builders import SMALL_CAMERA, digest, recorded_folder
 
 from autoseg3d_ros import config as configuration
-from autoseg3d_ros.cli.children import Children
-from autoseg3d_ros.cli.demo_sequence import generated_sequence
 from autoseg3d_ros.cli.doctor import overlay_prefix
-from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
 from autoseg3d_ros.cli.main import main
 from autoseg3d_ros.cli.progress import with_progress
@@ -47,10 +44,6 @@ def out(tmp_path: Path) -> Path:
 
 def without_timing(folder: Path) -> dict[str, str]:
     return {name: value for name, value in digest(folder).items() if name != "timing.json"}
-
-
-def children(folder: Path) -> Children:
-    return Children(folder, os.environ)
 
 
 # --- run ---
@@ -331,52 +324,3 @@ def test_demo_without_overlay_says_what_to_do(
     assert main(["demo", "--out", str(out)]) == 1
     assert "make setup" in capsys.readouterr().err
     assert not out.exists()
-
-
-def test_children_are_waited_for_quoted_and_ended(tmp_path: Path) -> None:
-    with children(tmp_path) as processes:
-        sleeper = processes.start("sleeper", ["sleep", "600"])
-        failing = processes.start("failing", ["sh", "-c", "echo out of coffee; exit 3"])
-        with pytest.raises(CommandError, match=r"(?s)the kettle: failing ended with code 3.*out of coffee"):
-            processes.wait_until(lambda: False, "the kettle", 60.0, [sleeper, failing])
-        with pytest.raises(CommandError, match="nothing after 0 s"):
-            processes.wait_until(lambda: False, "the kettle", 0.1, [sleeper])
-    assert sleeper.process.returncode == -signal.SIGINT
-
-
-def test_a_child_that_ignores_ctrl_c_is_terminated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autoseg3d_ros.cli.children._ESCALATION", ((signal.SIGINT, 0.2), (signal.SIGTERM, 20.0)))
-    with children(tmp_path) as processes:
-        deaf = processes.start("deaf", ["sh", "-c", "trap '' INT; echo up; while :; do sleep 0.1; done"])
-        processes.wait_until(lambda: "up" in deaf.log.read_text(), "the trap", 20.0, [deaf])
-    assert deaf.process.returncode == -signal.SIGTERM
-
-
-def test_sigterm_ends_the_children_too(tmp_path: Path) -> None:
-    code = (
-        "import os, pathlib, sys, time; from autoseg3d_ros.cli.children import Children\n"
-        f"with Children(pathlib.Path({str(tmp_path)!r}), os.environ) as processes:\n"
-        "    print(processes.start('sleeper', ['sleep', '600']).process.pid, flush=True)\n"
-        "    time.sleep(600)"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    child_pid = int(parent.stdout.readline())
-    parent.terminate()
-    assert parent.wait(timeout=30) == 143
-    with pytest.raises(ProcessLookupError):
-        os.kill(child_pid, 0)
-
-
-def test_the_demo_sequence_is_made_once_and_nothing_foreign_is_touched(tmp_path: Path) -> None:
-    pytest.importorskip("embreex")
-    path = generated_sequence(tmp_path / "sequence", num_frames=1, seed=7)
-    first = digest(path)
-    made_ns = (path / "camera.yaml").stat().st_mtime_ns
-    assert digest(generated_sequence(path, num_frames=1, seed=7)) == first
-    assert (path / "camera.yaml").stat().st_mtime_ns == made_ns
-    assert digest(generated_sequence(path, num_frames=1, seed=8)) != first
-    (path / "generated.json").unlink()
-    with pytest.raises(CommandError, match="move it away"):
-        generated_sequence(path, num_frames=1, seed=7)
-    assert (path / "camera.yaml").exists()

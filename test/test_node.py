@@ -183,8 +183,11 @@ def test_poses_of_odometry(start_node, robot):
     node.wait_for("expected the pose of the camera frame 'test_camera', got that of 'base_link'")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("is_busy", [False, True], ids=["idle", "in the middle of a frame"])
+@pytest.mark.parametrize(
+    "number, is_busy",
+    [(signal.SIGTERM, False), (signal.SIGINT, False), (signal.SIGTERM, True)],
+    ids=["SIGTERM", "SIGINT", "in the middle of a frame"],
+)
 def test_a_signal_ends_it_cleanly(start_node, robot, number, is_busy):
     node = start_node(**EVERY_FRAME)
     robot.connect()
@@ -234,49 +237,49 @@ def test_a_bag_that_loops_can_end_the_node(start_node, robot):
 
 SCENE_RGB, SCENE_DEPTH_M = ros_harness.scene()
 NOTHING_M = np.zeros_like(SCENE_DEPTH_M)
-BAD_FRAMES = {
-    "unknown colour encoding": (
-        {"rgb_encoding": "bayer_rggb16"},
-        "/rgb/image_raw: expected one of the encodings rgb8, bgr8",
-    ),
-    "unknown depth encoding": ({"depth_encoding": "64FC1"}, "/depth/image_raw: expected one of the encodings"),
-    "depth of another size": (
-        {"depth": SCENE_DEPTH_M[::2, ::2]},
-        "expected a depth image of the colour image's 160x120",
-    ),
-    "colour of another size than camera_info": (
-        {"rgb": SCENE_RGB[::2, ::2], "depth": SCENE_DEPTH_M[::2, ::2]},
-        "expected images of the 160x120 pixels of camera_info, got 80x60",
-    ),
-    "a buffer that was cut off": (
-        {"depth": SCENE_DEPTH_M.astype(np.uint16)},
-        "/depth/image_raw: expected rows of at least 640 bytes",
-    ),
-}
+UNKNOWN_COLOUR = (
+    {"rgb_encoding": "bayer_rggb16"},
+    "/rgb/image_raw: expected one of the encodings rgb8, bgr8, rgba8",
+)
+UNKNOWN_DEPTH = ({"depth_encoding": "64FC1"}, "/depth/image_raw: expected one of the encodings")
+OTHER_DEPTH_SIZE = (
+    {"depth": SCENE_DEPTH_M[::2, ::2]},
+    "expected a depth image of the colour image's 160x120 pixels, got 80x60",
+)
+OTHER_CAMERA_SIZE = (
+    {"rgb": SCENE_RGB[::2, ::2], "depth": SCENE_DEPTH_M[::2, ::2]},
+    "expected images of the 160x120 pixels of camera_info, got 80x60",
+)
 
 
-@pytest.mark.parametrize("what", BAD_FRAMES)
-def test_a_bad_frame_is_named_and_the_next_one_works(start_node, robot, what):
-    changes_to_frame, message = BAD_FRAMES[what]
+@pytest.mark.parametrize(
+    "bad_frames",
+    [(UNKNOWN_COLOUR, OTHER_DEPTH_SIZE, OTHER_CAMERA_SIZE), (UNKNOWN_DEPTH,)],
+    ids=["colour encoding and sizes", "depth encoding"],
+)
+def test_a_bad_frame_is_named_and_the_next_one_works(start_node, robot, bad_frames):
     node = start_node(**EVERY_FRAME)
     robot.connect()
     changes = robot.listen("instances", InstanceArray)
-    robot.send_frame(STAMPS[0], **changes_to_frame)
-    robot.send_frame(STAMPS[1])
-    assert stamp_of(expect(changes, 1, "instances")[0]) == STAMPS[1]
-    node.wait_for(message)
+    good_stamps = [STAMPS[0] + index * SECOND for index in range(1, len(bad_frames) + 1)]
+    for (images, message), stamp_ns in zip(bad_frames, good_stamps, strict=True):
+        robot.send_frame(stamp_ns - SECOND // 2, **images)
+        robot.send_frame(stamp_ns)
+        node.wait_for(message)
+    assert [stamp_of(message) for message in expect(changes, len(good_stamps), "instances")] == good_stamps
 
 
-@pytest.mark.parametrize("depth", [NOTHING_M, NOTHING_M + np.nan, NOTHING_M + np.inf], ids=["zero", "nan", "inf"])
-def test_depth_without_a_valid_pixel(start_node, robot, depth):
+def test_depth_without_a_valid_pixel(start_node, robot):
     node = start_node(**EVERY_FRAME)
     robot.connect()
     changes = robot.listen("instances", InstanceArray)
-    robot.send_frame(STAMPS[0], depth=depth)
-    robot.send_frame(STAMPS[1])
-    expect(changes, 1, "instances")
-    assert wait_until(lambda: changes[-1].instances), "the good frame gives instances"
-    assert not any(message.instances for message in changes if stamp_of(message) == STAMPS[0])
+    without_depth = (NOTHING_M, NOTHING_M + np.nan, NOTHING_M + np.inf)
+    for depth_m, stamp_ns in zip(without_depth, STAMPS, strict=False):
+        robot.send_frame(stamp_ns, depth=depth_m)
+    robot.send_frame(STAMPS[-1])
+    assert wait_until(lambda: changes and changes[-1].instances), "the good frame gives instances"
+    assert stamp_of(changes[-1]) == STAMPS[-1]
+    assert not any(message.instances for message in changes[:-1])
     assert "Traceback" not in node.output()
 
 
@@ -318,18 +321,10 @@ def test_parameters_while_it_runs(start_node, robot):
     assert changes[1].frame_index == 1
 
 
-@pytest.mark.parametrize(
-    "parameters, message",
-    [
-        ({"pose.source": "gps"}, "segmenter_node: parameter pose.source: expected one of pose, odometry, got 'gps'"),
-        ({"depth.max": 3.0}, "segmenter_node: parameter unknown key 'depth.max'; did you mean 'depth.max_m'?"),
-        ({"map.voxel_m": -1.0}, "segmenter_node: parameter map.voxel_m: expected a value ≥ 0.001, got -1.0"),
-    ],
-)
-def test_a_wrong_parameter_at_the_start_is_one_sentence(start_node, parameters, message):
-    node = start_node(**parameters)
+def test_a_wrong_parameter_at_the_start_is_one_sentence(start_node):
+    node = start_node(**{"depth.max": 3.0})
     assert node.wait() == 1
-    assert node.output().strip() == message
+    assert node.output() == "segmenter_node: parameter unknown key 'depth.max'; did you mean 'depth.max_m'?\n"
 
 
 def test_a_missing_parameter_file_is_one_sentence(domain, tmp_path):

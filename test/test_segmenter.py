@@ -71,7 +71,7 @@ def test_a_record_says_where_and_how_large():
     assert instance.box.size_m[2] < 0.01
     assert (instance.num_observations, instance.num_missed) == (3, 0)
     assert (instance.first_seen_ns, instance.last_seen_ns) == (100_000_000, 300_000_000)
-    assert instance.num_points == online.state.map.count(3)[1] > 0
+    assert instance.num_points == online.state.map.num_voxels[1] > 0
 
 
 def test_point_ids_agree_with_the_label_image():

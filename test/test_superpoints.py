@@ -75,3 +75,13 @@ def test_ids_are_compact_even_where_masks_have_no_point():
     superpoints = lift(frame, Masks2D(ids, 8), DepthConfig(), LiftingConfig(min_region_px=5000), 0)
     assert superpoints.num_superpoints == 1
     assert set(np.unique(superpoints.id_image)) == {NO_MASK, 0}
+
+
+def test_a_mask_keeps_its_pixels_without_depth_but_has_no_points_there():
+    frame = frame_of(BLOCKS[0])
+    ids = frame.truth - 1
+    frame.depth_m[20:30, 10:20] = 0.0
+    superpoints = lift(frame, Masks2D(ids, 1), DepthConfig(), LiftingConfig(), 0)
+    assert (superpoints.id_image[20:30, 10:20] == 0).all()
+    assert superpoints.num_points == 30 * 40 - 100
+    assert np.isfinite(superpoints.xyz_m).all()

@@ -14,7 +14,7 @@ VOXEL_M = 0.1
 
 
 def make_map(max_points=1000):
-    return InstanceMap(MapConfig(voxel_m=VOXEL_M), LimitsConfig(max_points=max_points))
+    return InstanceMap(MapConfig(voxel_m=VOXEL_M), LimitsConfig(max_points=max_points), num_slots=4)
 
 
 def line_of_voxels(start, num):
@@ -119,7 +119,24 @@ def test_relabelling_passes_voxels_on():
     add(instance_map, line_of_voxels(0, 3), 1)
     add(instance_map, line_of_voxels(5, 2), 2)
     instance_map.relabel(np.array([0, 2, 2], np.int32))
-    assert instance_map.count(4).tolist() == [0, 0, 5, 0]
+    assert instance_map.num_voxels.tolist() == [0, 0, 5, 0]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 30), st.integers(0, 3)), max_size=25))
+def test_the_counts_are_those_of_the_labels(additions):
+    instance_map = make_map(max_points=50)
+    for frame_index, (start, num, slot) in enumerate(additions):
+        add(instance_map, line_of_voxels(start, num), slot, frame_index)
+        expected = np.bincount(instance_map.slot, minlength=4)
+        assert instance_map.num_voxels.tolist() == expected.tolist()
+
+
+def test_a_point_without_a_voxel_asks_its_nearest_neighbour():
+    instance_map = make_map()
+    add(instance_map, line_of_voxels(3, 1), 2)  # x from 0.3 to 0.4
+    assert instance_map.slots_at(np.array([[0.41, 0.05, 0.05]], np.float32)).tolist() == [2]
+    assert instance_map.slots_at(np.array([[0.49, 0.05, 0.05]], np.float32)).tolist() == [UNMAPPED]
 
 
 def test_shapes_are_those_of_the_voxels():
@@ -127,14 +144,13 @@ def test_shapes_are_those_of_the_voxels():
     add(instance_map, line_of_voxels(0, 11), 1)
     add(instance_map, line_of_voxels(50, 1), 2)
     shapes.update(instance_map, np.array([1, 2, 3]))
-    assert shapes.num_points.tolist() == [0, 11, 1, 0]
     np.testing.assert_allclose(shapes.centroid_m[1], [0.55, 0.05, 0.05], atol=1e-5)
     np.testing.assert_allclose(shapes.centroid_m[2], [5.05, 0.05, 0.05], atol=1e-5)
     assert not shapes.box_m[3].any()
 
 
 def test_one_stray_voxel_does_not_inflate_a_box():
-    instance_map, shapes = make_map(), InstanceShapes(2)
+    instance_map, shapes = make_map(), InstanceShapes(4)
     add(instance_map, np.concatenate([line_of_voxels(0, 200), line_of_voxels(900, 1)]), 1)
     shapes.update(instance_map, np.array([1]))
     assert shapes.box_m[1, 1, 0] < 25.0

@@ -101,10 +101,10 @@ def border_evidence(grid_ids: np.ndarray, num_ids: int, surface: Surface) -> Bor
 def _across_borders(
     grid_ids: np.ndarray, num_ids: int, surface: Surface, row: int, column: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each link (row, column) between two ids the key of the pair and (4, L) step, concave, colour, angle."""
-    p, q = link_ends(grid_ids.shape, row, column)
+    """Return for each link between two ids the key of the pair, and (4, L) its step, concave fold, colour and angle."""
+    all_p, all_q = link_ends(grid_ids.shape, row, column)
     known = surface.known & (grid_ids >= 0)
-    rows, columns = np.nonzero(known[p] & known[q] & (grid_ids[p] != grid_ids[q]))
+    rows, columns = np.nonzero(known[all_p] & known[all_q] & (grid_ids[all_p] != grid_ids[all_q]))
     p, q = (rows, columns), (rows + row, columns + column)
     ids = np.sort([grid_ids[p], grid_ids[q]], axis=0).astype(np.int64)
     steps, folds = step_and_fold(surface, p, q, row, column)
@@ -116,4 +116,3 @@ def _across_borders(
     colour = np.minimum(np.sqrt(chroma2) / _SURE_CHROMA + _BRIGHTNESS_WEIGHT * beyond_shading, 1)
     signed_deg = np.where(folds > 0, -angle_deg, angle_deg)
     return ids[0] * num_ids + ids[1], np.stack([step, concave, colour, signed_deg])
-

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +18,7 @@ class MaskSource(Protocol):
     name: str
 
     def masks(self, frame: Frame) -> Masks2D:
-        """Return the masks of one frame; none at all is legal. Raises FrameError where the frame has no usable masks."""
+        """Return the masks of one frame; none at all is legal. Raises FrameError where there can be no masks."""
         ...
 
 
@@ -66,8 +65,8 @@ class TruthMasks:
         """
         if frame.truth is None:
             raise FrameError(
-                f"frame {frame.name or frame.stamp_ns}: mask source `truth` needs the frame's instance image, got none; "
-                "choose a source of frames that has them, or masks.source regions"
+                f"frame {frame.name or frame.stamp_ns}: masks.source truth needs an instance image, got a frame without; "
+                "choose a sequence that has them, or masks.source regions"
             )
         if self._fragments == 1:
             return compact_masks(np.where(frame.truth == NO_INSTANCE, NO_MASK, frame.truth))
@@ -79,8 +78,7 @@ class TruthMasks:
         return compact_masks(ids)
 
     def _random(self, frame: Frame, instance: int) -> np.random.Generator:
-        frame_key = zlib.crc32((frame.name or str(frame.stamp_ns)).encode())
-        return np.random.default_rng((self._seed, frame_key, instance))
+        return np.random.default_rng((self._seed, frame.stamp_ns, instance))
 
 
 def paint_masks(masks: np.ndarray, areas: np.ndarray | None = None) -> Masks2D:

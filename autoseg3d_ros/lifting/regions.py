@@ -23,12 +23,12 @@ _LEAST_LINE_PX = 10  # shorter edges are noise
 _WIDE_CORE_PX, _NARROW_CORE_PX = 5.0, 0.5  # radii; gaps in an edge narrower than twice that do not let a region leak
 _LEAST_CORE_PX = 12
 _REST_REACH_PX = 3.0  # edge pixels go to a region this near
-_SAME_PLANE = 3.0  # deviations of the noise
+_SAME_PLANE = 4.0  # deviations of the noise
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 class RegionMasks:
-    """The weight-free mask source: segments of one smooth surface and colour, in an order that depends on the image only."""
+    """The weight-free mask source: each mask is one smooth surface of about one colour."""
 
     name = "regions"
 
@@ -75,7 +75,7 @@ def _edges(surface: Surface, config: RegionsConfig) -> np.ndarray:
         step, fold = step_and_fold(surface, p, q, row, column)
         cosine = cos_angle(surface, p, q)
         geometric[middle] |= known & ((step > config.step_sigma) | ((fold > _FOLD_IN_NOISE) & (cosine < cos_concave)))
-        if 0 in (row, column):  # the diagonals close thin geometric lines; colours have none to close
+        if 0 in (row, column):  # the diagonals only close the outlines of thin things
             chroma2, brightness = chroma_and_brightness(surface, p, q)
             colour2 = chroma2 + brightness * brightness * np.float32(_BRIGHTNESS_WEIGHT**2)
             coloured[middle] |= known & (colour2 > config.colour_step**2) & (cosine > cos_flat)
@@ -112,17 +112,11 @@ def _grown(ids: np.ndarray, surface: Surface, allowed: np.ndarray, reach_px: flo
 
     `in_sight`: only where the straight line between the two is allowed as well, so that nothing jumps over an edge.
     """
-    seeds = np.flatnonzero(ids >= 0)
-    if not len(seeds):
+    if not (ids >= 0).any():
         return ids
-    empty = ids < 0
-    distance_px, label = cv2.distanceTransformWithLabels(
-        empty.view(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    pixel = np.flatnonzero(allowed & empty & (distance_px <= reach_px))
-    seed_of_label = np.empty(len(seeds) + 1, np.int64)
-    seed_of_label[label.take(seeds)] = seeds
-    seed = seed_of_label[label.take(pixel)]
+    distance_px, nearest = _nearest_with_id(ids)
+    pixel = np.flatnonzero(allowed & (ids == NO_MASK) & (distance_px <= reach_px))
+    seed = nearest.take(pixel)
     row, column = np.divmod(pixel, ids.shape[1])
     seed_row, seed_column = np.divmod(seed, ids.shape[1])
     below, right = row - seed_row, column - seed_column
@@ -137,6 +131,16 @@ def _grown(ids: np.ndarray, surface: Surface, allowed: np.ndarray, reach_px: flo
     grown = ids.copy()
     grown.ravel()[pixel[joins]] = ids.take(seed[joins])
     return grown
+
+
+def _nearest_with_id(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each pixel's distance to the nearest one that has an id, and the flat index of that; both (h, w)."""
+    empty = (ids == NO_MASK).view(np.uint8)
+    distance_px, label = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    with_id = np.flatnonzero(ids >= 0)
+    index_of_label = np.zeros(len(with_id) + 1, np.int32)
+    index_of_label[label.take(with_id)] = with_id
+    return distance_px, index_of_label[label]
 
 
 def _without_small(ids: np.ndarray, least_px: float) -> np.ndarray:

@@ -18,12 +18,13 @@ def lift(frame: Frame, masks: Masks2D, depth: DepthConfig, lifting: LiftingConfi
     The draw depends on the seed and the frame's stamp only, so that a frame gives the same points in any run; it is
     stratified along the image rows, which covers small objects better than the plain draw of the reference. Pixels
     without a mask form superpoints of their own, one a connected surface. Where fewer pixels are valid than points are
-    asked for, all are taken: repeating points, as the reference does, would add nothing.
+    asked for, all are taken: repeating points, as the reference does, would add nothing. A mask keeps its pixels
+    without depth in the id image, but gives no points there.
     """
     valid = (frame.depth_m >= depth.min_m) & (frame.depth_m <= depth.max_m)
-    ids = np.where(valid, masks.ids, NO_MASK)
-    ids = _with_unmasked_regions(ids, masks.num_masks, frame.depth_m, valid, lifting.min_region_px)
-    pixel = _sample(np.flatnonzero(ids.ravel() != NO_MASK), lifting.num_points, seed, frame.stamp_ns)
+    ids = _with_unmasked_regions(masks, frame.depth_m, valid, lifting.min_region_px)
+    candidates = np.flatnonzero((valid & (ids != NO_MASK)).ravel())
+    pixel = _sample(candidates, lifting.num_points, seed, frame.stamp_ns)
     present, superpoint = np.unique(ids.ravel()[pixel], return_inverse=True)
     return Superpoints(
         xyz_m=transform_points(frame.world_from_camera, _points_of_pixels(frame, pixel)),
@@ -35,20 +36,22 @@ def lift(frame: Frame, masks: Masks2D, depth: DepthConfig, lifting: LiftingConfi
     )
 
 
-def _with_unmasked_regions(
-    ids: np.ndarray, num_masks: int, depth_m: np.ndarray, valid: np.ndarray, min_region_px: int
-) -> np.ndarray:
-    """Give each connected surface among the unmasked pixels an id of its own; small ones stay without."""
-    unmasked = valid & (ids == NO_MASK)
+def _with_unmasked_regions(masks: Masks2D, depth_m: np.ndarray, valid: np.ndarray, min_region_px: int) -> np.ndarray:
+    """Return the mask ids, and beyond them an id for each connected surface of unmasked pixels that is large enough."""
+    unmasked = valid & (masks.ids == NO_MASK)
     if np.count_nonzero(unmasked) < min_region_px:
-        return ids
+        return masks.ids
     unmasked[:, 1:] &= np.abs(depth_m[:, 1:] - depth_m[:, :-1]) < _STEP_SHARE * depth_m[:, 1:]
     unmasked[1:] &= np.abs(depth_m[1:] - depth_m[:-1]) < _STEP_SHARE * depth_m[1:]
-    num_regions, regions, stats, _ = cv2.connectedComponentsWithStats(unmasked.view(np.uint8), connectivity=4)
+    num_regions, regions = cv2.connectedComponents(unmasked.view(np.uint8), connectivity=4)
+    pixel = np.flatnonzero(unmasked)
+    region = regions.ravel()[pixel]
+    large = np.flatnonzero(np.bincount(region, minlength=num_regions) >= min_region_px)
     new_id = np.full(num_regions, NO_MASK, np.int32)
-    large = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= min_region_px) + 1
-    new_id[large] = num_masks + np.arange(len(large), dtype=np.int32)
-    return np.where(unmasked, new_id[regions], ids)
+    new_id[large] = masks.num_masks + np.arange(len(large), dtype=np.int32)
+    ids = masks.ids.copy()
+    ids.ravel()[pixel] = new_id[region]
+    return ids
 
 
 def _sample(candidates: np.ndarray, num_points: int, seed: int, stamp_ns: int) -> np.ndarray:

@@ -23,7 +23,9 @@ _HANDICAP = 1.5  # a shifted or a small window wins only by a clearly smaller va
 _LATERAL_NOISE_PX = 0.4  # depth pixels jitter sideways, which matters on slanted surfaces
 _SAME_SURFACE = 0.97  # ratio of inverse depths within one block of pixels
 _NO_PLANE = 1e6  # variance of a window without a plane
-_LAB_OF_BYTES = np.float32([[100 / 255, 0, 0, 16], [0, 1, 0, -128], [0, 0, 1, -128]])  # shading scales (L + 16, a, b)
+_LAB_OF_BYTES = np.array(
+    [[100 / 255, 0, 0, 16], [0, 1, 0, -128], [0, 0, 1, -128]], np.float32
+)  # shading scales (L + 16, a, b)
 _CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))  # (row, column)
 
 
@@ -192,7 +194,7 @@ def _seen_from(
     """Return for each pixel inside the padding the plane, as seen at the pixel, of the window (row, column) away."""
     height, width = variances.shape
     view = np.s_[pad + row : height - pad + row, pad + column : width - pad + column]
-    to_pixel = np.float32([[1, -column, -row], [0, 1, 0], [0, 0, 1]])
+    to_pixel = np.array([[1, -column, -row], [0, 1, 0], [0, 0, 1]], np.float32)
     return cv2.transform(planes[view], to_pixel), variances[view]
 
 
@@ -238,8 +240,8 @@ def _smooth_colour(rgb: np.ndarray, factor: int) -> np.ndarray:
     height, width = rgb.shape[:2]
     padded = cv2.copyMakeBorder(rgb, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE)
     reduced = cv2.resize(padded, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
-    lab = cv2.cvtColor(cv2.medianBlur(reduced, 3), cv2.COLOR_RGB2LAB).astype(np.float32)
-    lab = cv2.transform(lab, _LAB_OF_BYTES)
+    lab_bytes = cv2.cvtColor(cv2.medianBlur(reduced, 3), cv2.COLOR_RGB2LAB)
+    lab = cv2.transform(lab_bytes.astype(np.float32), _LAB_OF_BYTES)
     radius = _SMALL_WINDOW_PX
     size = (2 * radius + 1,) * 2
     mean = cv2.blur(lab, size)

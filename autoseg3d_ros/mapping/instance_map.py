@@ -33,7 +33,7 @@ class MapPoints:
 class InstanceMap:
     """Voxel-hashed labels. `limits.max_points` bounds it; the voxels unseen for longest are forgotten first."""
 
-    def __init__(self, config: MapConfig, limits: LimitsConfig) -> None:
+    def __init__(self, config: MapConfig, limits: LimitsConfig, num_slots: int) -> None:
         self.voxel_m = config.voxel_m
         self.capacity = limits.max_points
         self._hash = VoxelHash(self.capacity)
@@ -44,6 +44,7 @@ class InstanceMap:
         self._slot = np.zeros(self.capacity, np.int32)
         self._votes = np.zeros(self.capacity, np.int16)
         self._last_seen = np.zeros(self.capacity, np.int32)
+        self.num_voxels = np.zeros(num_slots, np.int64)  # of each slot; kept up to date, for counting all is slow
 
     def __len__(self) -> int:
         return len(self._hash)
@@ -72,12 +73,13 @@ class InstanceMap:
         in_voxels = xyz_m.astype(np.float64) / self.voxel_m
         cells = np.floor(in_voxels).astype(np.int64)
         rows = self._hash.find(pack_cells(cells))
-        off_centre = in_voxels - cells - 0.5
+        missing = np.flatnonzero(rows == MISSING)
+        off_centre = in_voxels[missing] - cells[missing] - 0.5
+        towards = np.sign(off_centre).astype(np.int64)
         for axis in np.argsort(-np.abs(off_centre), axis=1).T:
-            missing = np.flatnonzero(rows == MISSING)
             near = cells[missing]
-            near[np.arange(len(missing)), axis[missing]] += np.sign(off_centre[missing, axis[missing]]).astype(np.int64)
-            rows[missing] = self._hash.find(pack_cells(near))
+            near[np.arange(len(missing)), axis] += towards[np.arange(len(missing)), axis]
+            rows[missing] = np.where(rows[missing] == MISSING, self._hash.find(pack_cells(near)), rows[missing])
         return np.where(rows == MISSING, UNMAPPED, self._slot[rows]).astype(np.int32)
 
     def integrate(self, xyz_m: np.ndarray, rgb: np.ndarray, slot: np.ndarray, frame_index: int) -> None:
@@ -102,13 +104,10 @@ class InstanceMap:
         rows = np.flatnonzero(wanted[self.slot])
         return self._xyz_m[rows], self._slot[rows]
 
-    def count(self, num_slots: int) -> np.ndarray:
-        """Return how many voxels each slot holds, (num_slots,) int64."""
-        return np.bincount(self.slot, minlength=num_slots)
-
     def relabel(self, new_slot: np.ndarray) -> None:
         """Give every voxel of slot s to `new_slot[s]`, (num_slots,) int32."""
         self._slot[: len(self)] = new_slot[self.slot]
+        self._count_voxels()
 
     def _rows_for(self, keys: np.ndarray) -> np.ndarray:
         rows = self._hash.find(keys)
@@ -124,6 +123,7 @@ class InstanceMap:
         self._num_samples[fresh] = 0
         self._slot[fresh] = 0
         self._votes[fresh] = 0
+        self.num_voxels[0] += len(fresh)
         return rows
 
     def _forget_longest_unseen(self, num: int) -> None:
@@ -133,6 +133,7 @@ class InstanceMap:
         for column in (self._key, self._xyz_m, self._rgb, self._num_samples, self._slot, self._votes, self._last_seen):
             column[: len(kept)] = column[kept]
         self._hash.rebuild(self._key[: len(kept)])
+        self._count_voxels()
 
     def _update_means(self, rows: np.ndarray, xyz_m: np.ndarray, rgb: np.ndarray) -> None:
         samples = np.minimum(self._num_samples[rows] + 1, _MAX_SAMPLES).astype(np.int16)
@@ -146,8 +147,14 @@ class InstanceMap:
         agrees = self._slot[rows] == slot
         votes = self._votes[rows] + np.where(agrees, 1, -1)
         taken_over = votes < 0
+        num_slots = len(self.num_voxels)
+        self.num_voxels -= np.bincount(self._slot[rows[taken_over]], minlength=num_slots)
+        self.num_voxels += np.bincount(slot[taken_over], minlength=num_slots)
         self._slot[rows] = np.where(taken_over, slot, self._slot[rows])
         self._votes[rows] = np.where(taken_over, 1, np.minimum(votes, _MAX_VOTES))
+
+    def _count_voxels(self) -> None:
+        self.num_voxels = np.bincount(self.slot, minlength=len(self.num_voxels))
 
 
 def _means(values: np.ndarray, group: np.ndarray, count: np.ndarray) -> np.ndarray:

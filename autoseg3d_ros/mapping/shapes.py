@@ -21,16 +21,16 @@ class InstanceShapes:
     def __init__(self, num_slots: int) -> None:
         self.centroid_m = np.zeros((num_slots, 3), np.float32)
         self.box_m = np.zeros((num_slots, 2, 3), np.float32)  # world axis-aligned, minimum and maximum corner
-        self.num_points = np.zeros(num_slots, np.int64)
         self.oriented: list[OrientedBox] = [_NO_BOX] * num_slots
         self.footprint_m: list[np.ndarray] = [np.zeros((0, 2), np.float32)] * num_slots
         self._num_points_at_fit = np.zeros(num_slots, np.int64)
 
     def update(self, instance_map: InstanceMap, slots: np.ndarray) -> None:
         """Fit again those of `slots` whose voxels changed by more than a little."""
-        self.num_points = instance_map.count(len(self.oriented))
-        change = np.abs(self.num_points - self._num_points_at_fit)[slots]
+        change = np.abs(instance_map.num_voxels - self._num_points_at_fit)[slots]
         stale = slots[change > _REFIT_SHARE * self._num_points_at_fit[slots]]
+        if len(stale) == 0:
+            return
         wanted = np.zeros(len(self.oriented), bool)
         wanted[stale] = True
         points, owner = instance_map.points_of(wanted)

@@ -27,7 +27,7 @@ from autoseg3d_ros.stream.frame_assembler import FrameAssembler
 from autoseg3d_ros.stream.mailbox import Mailbox
 from autoseg3d_ros.stream.posed_pair import PosedPair
 
-_POLL_S = 0.02  # how often pairs are asked whether their pose has come or their time is up
+_POLL_S = 0.1  # how often the time-outs of pairs are looked at, and whether the program is to end
 _WATCH_S = 1.0
 
 
@@ -100,7 +100,7 @@ def main() -> int:
         executor.add_node(node)
         try:
             while not stop.is_set():
-                executor.spin_once(timeout_sec=0.1)
+                executor.spin_once()
         finally:
             node.close()
             executor.shutdown()

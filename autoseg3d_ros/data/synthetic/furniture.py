@@ -69,7 +69,7 @@ def shelf(rng: np.random.Generator) -> Model:
 
 def counter(rng: np.random.Generator) -> Model:
     """A closed body with a worktop that stands out a little."""
-    width, depth, height = rng.uniform(1.35, 1.55), rng.uniform(0.6, 0.7), rng.uniform(0.71, 0.8)
+    width, depth, height = rng.uniform(1.42, 1.58), rng.uniform(0.6, 0.7), rng.uniform(0.71, 0.8)
     body, top = plain(grey(rng, 0.35, 0.7)), wood(rng, axis=0)
     parts = (
         Part(box((width - 0.03, depth - 0.02, height - 0.04)), body),

@@ -13,7 +13,8 @@ import numpy as np
 from autoseg3d_ros.data.rgbd_folder import RgbdFolderWriter, stamp_of
 from autoseg3d_ros.data.synthetic.camera_path import HandHeldPath
 from autoseg3d_ros.data.synthetic.render import Renderer
-from autoseg3d_ros.data.synthetic.room import furnished_room
+from autoseg3d_ros.data.synthetic.room import FurnitureKind, furnished_room
+from autoseg3d_ros.data.synthetic.scene import Scene
 from autoseg3d_ros.data.synthetic.sensor import DEPTH_UNITS_A_METRE, sense_color, sense_depth
 from autoseg3d_ros.structures import CameraIntrinsics, Frame
 
@@ -27,17 +28,19 @@ def generate_room(
     seed: int = 7,
     width: int = 640,
     height: int = 480,
+    furniture_kind: FurnitureKind = "closed",
     frame_rate_hz: float = 10.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write a recording of the room of `seed` as an RGB-D folder with exact poses and instances.
+    """Write a recording of `furnished_room(seed, furniture_kind)` as an RGB-D folder with exact poses and instances.
 
     The camera comes back to what it saw first after 73 frames at 10 Hz; beyond 146 it walks the same loop again.
     `progress` is called with the frames written and the frames wanted. Equal arguments give equal bytes.
     Raises SourceError where `out` holds frames already, ImportError where embreex is missing.
     """
-    writer = RgbdFolderWriter(out, room_camera(width, height), depth_scale=DEPTH_UNITS_A_METRE, fps=frame_rate_hz)
-    frames = room_frames(seed, num_frames, room_camera(width, height), frame_rate_hz)
+    camera = room_camera(width, height)
+    writer = RgbdFolderWriter(out, camera, depth_scale=DEPTH_UNITS_A_METRE, fps=frame_rate_hz)
+    frames = room_frames(furnished_room(seed, furniture_kind), seed, num_frames, camera, frame_rate_hz)
     for count, frame in enumerate(frames, start=1):
         writer.add(frame)
         if progress is not None:
@@ -50,9 +53,10 @@ def room_camera(width: int, height: int) -> CameraIntrinsics:
     return CameraIntrinsics(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
 
 
-def room_frames(seed: int, num_frames: int, camera: CameraIntrinsics, frame_rate_hz: float) -> Iterator[Frame]:
-    """Yield the frames of a walk through the room of `seed`, with sensor noise and the instances as truth."""
-    scene = furnished_room(seed)
+def room_frames(
+    scene: Scene, seed: int, num_frames: int, camera: CameraIntrinsics, frame_rate_hz: float
+) -> Iterator[Frame]:
+    """Yield the frames of a walk through a room, with sensor noise and the instances as truth; `seed` draws both."""
     renderer, path = Renderer(scene, camera), HandHeldPath(scene, seed)
 
     def frame(number: int) -> Frame:
