@@ -66,6 +66,7 @@ class MapEvidence:
     """What the map knows of a frame's points before they are added to it."""
 
     slot_of_point: np.ndarray  # (N,) int32 owner of the point's voxel, 0 = none, negative = no such voxel
+    challenger_of_point: np.ndarray  # (N,) int32 who disputes it, likewise
     num_voxels: np.ndarray  # (num_slots,) int64 voxels of each slot, in view or not
 
     @property
@@ -80,6 +81,11 @@ class MapEvidence:
     def counts(self, group_of_point: np.ndarray, num_groups: int) -> np.ndarray:
         """Return (G, num_slots) int64: how many points of each group lie in voxels of each slot."""
         return overlap_counts(group_of_point, num_groups, self.slot_of_point, self.num_slots)
+
+    def disputed_counts(self, group_of_point: np.ndarray, num_groups: int) -> np.ndarray:
+        """Return (G, num_slots) int64: how many lie in voxels that each slot disputes; column 0 is 0."""
+        disputed = np.where(self.challenger_of_point > 0, self.challenger_of_point, -1)
+        return overlap_counts(group_of_point, num_groups, disputed, self.num_slots)
 
 
 class FragmentMerger:

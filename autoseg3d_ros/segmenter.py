@@ -69,11 +69,11 @@ class OnlineSegmenter:
         # Fragments of one object become one detection: geometry now, held against what the map has learned.
         with clock.stage("segment"):
             relations = self._judge(frame, superpoints)
-            evidence = MapEvidence(state.map.slots_at(superpoints.xyz_m), state.map.num_voxels)
+            evidence = MapEvidence(*state.map.slots_at(superpoints.xyz_m), state.map.num_voxels)
             together, apart = self._merger.votes(relations, superpoints, evidence, state.tracks)
             merged = self._tracker.merge_duplicates(state.tracks, together, apart, frame.stamp_ns)
             if self._pass_on(merged):
-                evidence = MapEvidence(state.map.slots_at(superpoints.xyz_m), state.map.num_voxels)
+                evidence = MapEvidence(*state.map.slots_at(superpoints.xyz_m), state.map.num_voxels)
             detections = self._merger.merge(relations, superpoints, evidence)
 
         # Detections meet the tracks in long-term memory: matches, births, losses, revivals.
@@ -132,10 +132,13 @@ class OnlineSegmenter:
     def _affinity(self, detections: Detections, superpoints: Superpoints, evidence: MapEvidence) -> np.ndarray:
         """Return (D, T) between detections and occupied slots."""
         slots = self.state.tracks.occupied()
-        counts = evidence.counts(detections.of_superpoint[superpoints.superpoint], len(detections))
+        detection_of_point = detections.of_superpoint[superpoints.superpoint]
+        counts = evidence.counts(detection_of_point, len(detections))
+        disputed = evidence.disputed_counts(detection_of_point, len(detections))
         return geometric_affinity(
-            counts[:, slots],
-            evidence.num_seen[slots],
+            (counts + disputed)[:, slots],
+            counts[:, 1:].sum(axis=1),
+            evidence.num_seen[slots] + disputed.sum(axis=0)[slots],
             detections.num_points,
             evidence.num_voxels[slots],
             box_iou(detections.box_m, self.state.shapes.box_m[slots]),

@@ -88,3 +88,18 @@ def digest(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file below `folder` by its relative path."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def depth_of_plane(camera: CameraIntrinsics, normal: tuple[float, float, float], distance_m: float) -> np.ndarray:
+    """Return (H, W) float32 depth of the plane normal . X = distance_m in the camera frame; infinite where not seen."""
+    x = (np.arange(camera.width) - camera.cx) / camera.fx
+    y = (np.arange(camera.height) - camera.cy) / camera.fy
+    facing = normal[0] * x[None, :] + normal[1] * y[:, None] + normal[2]
+    return np.where(facing > 1e-6, distance_m / np.maximum(facing, 1e-6), np.inf).astype(np.float32)
+
+
+def frame_of_depth(camera: CameraIntrinsics, depth_m: np.ndarray, rgb: np.ndarray | None = None) -> Frame:
+    """Return a frame at the world's origin, grey unless given colours."""
+    grey = np.full((*depth_m.shape, 3), 128, np.uint8)
+    pose = RigidPose((0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+    return Frame(0, grey if rgb is None else rgb, depth_m.astype(np.float32), camera, pose, name="000000")

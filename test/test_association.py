@@ -49,7 +49,8 @@ def test_overlap_counts_by_hand():
 def affinity_of(counts, seen, size, extent=1000):
     no_boxes = np.zeros(np.shape(counts), np.float32)
     extents = np.full(len(seen), extent)
-    return geometric_affinity(np.array(counts), np.array(seen), np.array(size), extents, no_boxes, 0.0)
+    counts = np.array(counts)
+    return geometric_affinity(counts, counts.sum(axis=1), np.array(seen), np.array(size), extents, no_boxes, 0.0)
 
 
 def test_a_detection_that_is_all_that_is_seen_of_a_track_has_affinity_one():
@@ -74,7 +75,9 @@ def test_half_a_track_is_half_a_match():
 
 def test_boxes_weigh_in_by_their_weight():
     ten = np.array([10])
-    assert geometric_affinity(ten[None], ten, ten, ten, np.array([[0.5]], np.float32), 0.2)[0, 0] == pytest.approx(0.9)
+    assert geometric_affinity(ten[None], ten, ten, ten, ten, np.array([[0.5]], np.float32), 0.2)[0, 0] == pytest.approx(
+        0.9
+    )
 
 
 def test_affinity_of_nothing_is_empty():

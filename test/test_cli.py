@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from builders import SMALL_CAMERA, digest, recorded_folder
@@ -75,6 +76,16 @@ def test_run_skips_a_bad_frame_with_the_reason_and_goes_on(
     assert "000001.png" in run.frames()[1].skipped
     assert run.timing()["skipped"] == {"no such file": 1}
     assert "000001.png: no such file" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("masks", ["regions", "truth"])
+def test_a_frame_without_depth_is_no_reason_to_stop(source: Path, out: Path, masks: str) -> None:
+    blind = np.zeros((SMALL_CAMERA.height, SMALL_CAMERA.width), np.uint16)
+    cv2.imwrite(str(source / "depth" / "000001.png"), blind)
+    assert main(["run", str(source), "--out", str(out), "--masks", masks]) == 0
+    run = read_run(out)
+    assert [frame.number for frame in run.frames()] == [0, 1, 2, 3]
+    assert {frame.number for frame in run.processed()} >= {0, 2, 3}
 
 
 def test_run_without_one_usable_frame_fails_and_says_why(
@@ -173,11 +184,14 @@ def test_ctrl_c_writes_what_was_computed(source: Path, out: Path) -> None:
         *TRUTH,
     ]
     process = subprocess.Popen([str(part) for part in command], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    deadline_s = time.monotonic() + 60
-    while not (out / "labels" / "000002.png").exists() and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    said, _nothing = process.communicate(timeout=60)
+    try:
+        deadline_s = time.monotonic() + 60
+        while not (out / "labels" / "000002.png").exists() and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said, _nothing = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     run = read_run(out)
     assert f"stopped after {len(run.processed())} of 400000 frames" in said

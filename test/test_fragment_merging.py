@@ -18,7 +18,7 @@ def superpoints_of(*blocks):
 
 def evidence_of(superpoints, *slot_of_superpoint, num_slots=4):
     slot = np.array(slot_of_superpoint, np.int32)[superpoints.superpoint]
-    return MapEvidence(slot, np.bincount(np.clip(slot, 0, None), minlength=num_slots))
+    return MapEvidence(slot, np.zeros_like(slot), np.bincount(np.clip(slot, 0, None), minlength=num_slots))
 
 
 def relations(joined=(), apart=()):
@@ -37,7 +37,7 @@ def votes(relation, superpoints, evidence, table=TABLE):
 
 def test_an_empty_frame_has_no_detections_and_no_votes():
     nothing = superpoints_of()
-    evidence = MapEvidence(np.zeros(0, np.int32), np.zeros(4, np.int64))
+    evidence = MapEvidence(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(4, np.int64))
     assert len(MERGER.merge(NO_RELATIONS, nothing, evidence)) == 0
     assert votes(NO_RELATIONS, nothing, evidence) == ([], [])
 
@@ -80,4 +80,7 @@ def test_unknown_and_unowned_surfaces_cast_no_vote():
 def test_one_fragment_over_two_tracks_votes_them_together():
     superpoints = superpoints_of((0, 0, 40, 30, 1.0))
     halves = np.where(np.arange(superpoints.num_points) % 2 == 0, 1, 2).astype(np.int32)
-    assert votes(NO_RELATIONS, superpoints, MapEvidence(halves, np.full(4, 600))) == ([[1, 2]], [])
+    assert votes(NO_RELATIONS, superpoints, MapEvidence(halves, np.zeros_like(halves), np.full(4, 600))) == (
+        [[1, 2]],
+        [],
+    )

@@ -26,6 +26,10 @@ def add(instance_map, points, slot, frame_index=0):
     instance_map.integrate(points, np.zeros((len(points), 3), np.uint8), slots, frame_index)
 
 
+def owners_at(instance_map, points):
+    return instance_map.slots_at(points)[0].tolist()
+
+
 @settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 400), max_size=60), max_size=6))
 def test_the_hash_is_a_dictionary(batches):
@@ -56,8 +60,8 @@ def test_a_full_hash_says_so():
 
 def test_an_empty_map_knows_nothing():
     instance_map = make_map()
-    assert instance_map.slots_at(np.zeros((0, 3), np.float32)).shape == (0,)
-    assert instance_map.slots_at(np.zeros((2, 3), np.float32)).tolist() == [UNMAPPED, UNMAPPED]
+    assert owners_at(instance_map, np.zeros((0, 3), np.float32)) == []
+    assert owners_at(instance_map, np.zeros((2, 3), np.float32)) == [UNMAPPED, UNMAPPED]
     add(instance_map, np.zeros((0, 3), np.float32), 1)
     assert len(instance_map) == 0
 
@@ -69,7 +73,7 @@ def test_points_of_one_voxel_become_one_mean():
     instance_map.integrate(points, colours, np.array([3, 3], np.int32), 0)
     np.testing.assert_allclose(instance_map.xyz_m, [[0.02, 0.03, 0.04]], atol=1e-6)
     assert instance_map.rgb.tolist() == [[15, 30, 45]]
-    assert instance_map.slots_at(points).tolist() == [3, 3]
+    assert owners_at(instance_map, points) == [3, 3]
 
 
 def test_a_voxel_changes_hands_only_by_majority():
@@ -79,7 +83,25 @@ def test_a_voxel_changes_hands_only_by_majority():
         add(instance_map, point, 1)
     for owner_after in (1, 1, 1, 2):  # votes 3 → 2, 1, 0, then the newcomer takes over
         add(instance_map, point, 2)
-        assert instance_map.slots_at(point).tolist() == [owner_after]
+        assert owners_at(instance_map, point) == [owner_after]
+
+
+def test_who_disputes_a_voxel_is_remembered_until_its_owner_is_seen_again():
+    instance_map = make_map()
+    point = line_of_voxels(0, 1)
+    for slot, expected in ((1, (1, 0)), (1, (1, 0)), (2, (1, 2)), (0, (1, 2)), (1, (1, 0)), (3, (1, 3))):
+        add(instance_map, point, slot)
+        assert tuple(int(column[0]) for column in instance_map.slots_at(point)) == expected
+
+
+def test_voxels_of_a_removed_track_are_free_at_once():
+    instance_map = make_map()
+    point = line_of_voxels(0, 1)
+    for _ in range(9):
+        add(instance_map, point, 1)
+    instance_map.relabel(np.array([0, 0, 2, 3], np.int32))
+    add(instance_map, point, 2)
+    assert owners_at(instance_map, point) == [2]
 
 
 def test_unlabelled_points_leave_the_owner_alone():
@@ -88,7 +110,7 @@ def test_unlabelled_points_leave_the_owner_alone():
     add(instance_map, point, 1)
     for _ in range(20):
         add(instance_map, point, 0)
-    assert instance_map.slots_at(point).tolist() == [1]
+    assert owners_at(instance_map, point) == [1]
 
 
 def test_the_cap_holds_and_the_longest_unseen_go_first():
@@ -96,8 +118,8 @@ def test_the_cap_holds_and_the_longest_unseen_go_first():
     for frame_index in range(30):
         add(instance_map, line_of_voxels(10 * frame_index, 10), 1, frame_index)
         assert len(instance_map) <= 100
-    assert instance_map.slots_at(line_of_voxels(290, 10)).tolist() == [1] * 10
-    assert instance_map.slots_at(line_of_voxels(0, 10)).tolist() == [UNMAPPED] * 10
+    assert owners_at(instance_map, line_of_voxels(290, 10)) == [1] * 10
+    assert owners_at(instance_map, line_of_voxels(0, 10)) == [UNMAPPED] * 10
 
 
 def test_what_is_in_view_is_not_forgotten_to_make_room():
@@ -105,7 +127,7 @@ def test_what_is_in_view_is_not_forgotten_to_make_room():
     add(instance_map, line_of_voxels(0, 10), 1, 0)
     add(instance_map, line_of_voxels(100, 10), 2, 1)
     add(instance_map, line_of_voxels(0, 15), 1, 2)  # ten old voxels seen again, five new ones
-    assert instance_map.slots_at(line_of_voxels(0, 15)).tolist() == [1] * 15
+    assert owners_at(instance_map, line_of_voxels(0, 15)) == [1] * 15
 
 
 def test_a_frame_larger_than_the_whole_map_is_cut():
@@ -135,8 +157,8 @@ def test_the_counts_are_those_of_the_labels(additions):
 def test_a_point_without_a_voxel_asks_its_nearest_neighbour():
     instance_map = make_map()
     add(instance_map, line_of_voxels(3, 1), 2)  # x from 0.3 to 0.4
-    assert instance_map.slots_at(np.array([[0.41, 0.05, 0.05]], np.float32)).tolist() == [2]
-    assert instance_map.slots_at(np.array([[0.49, 0.05, 0.05]], np.float32)).tolist() == [UNMAPPED]
+    assert owners_at(instance_map, np.array([[0.41, 0.05, 0.05]], np.float32)) == [2]
+    assert owners_at(instance_map, np.array([[0.49, 0.05, 0.05]], np.float32)) == [UNMAPPED]
 
 
 def test_shapes_are_those_of_the_voxels():

@@ -65,7 +65,7 @@ class TruthMasks:
         """
         if frame.truth is None:
             raise FrameError(
-                f"frame {frame.name or frame.stamp_ns}: masks.source truth needs an instance image, got a frame without; "
+                f"frame {frame.name or frame.stamp_ns}: masks.source truth needs an instance image, got none; "
                 "choose a sequence that has them, or masks.source regions"
             )
         if self._fragments == 1:

@@ -141,10 +141,12 @@ def _reduced_camera(camera: CameraIntrinsics, factor: int) -> CameraIntrinsics:
 
 
 def _reduced_inverse_depth(depth_m: np.ndarray, factor: int) -> np.ndarray:
-    """Mean over the nearest surface of each block: averaging across a step would invent a surface in between."""
-    height, width = depth_m.shape
-    padded = cv2.copyMakeBorder(depth_m, 0, -height % factor, 0, -width % factor, cv2.BORDER_CONSTANT, value=0)
-    inverse = _inverse(padded)
+    """Mean over the nearest surface of each block: averaging across a step would invent a surface in between.
+
+    Blocks cut off by the image's edge are unknown.
+    """
+    height, width = depth_m.shape[0] // factor, depth_m.shape[1] // factor
+    inverse = _inverse(depth_m[: height * factor, : width * factor])
     parts = [inverse[row::factor, column::factor] for row in range(factor) for column in range(factor)]
     nearest = np.maximum.reduce(parts)
     least = nearest * np.float32(_SAME_SURFACE)
@@ -153,7 +155,7 @@ def _reduced_inverse_depth(depth_m: np.ndarray, factor: int) -> np.ndarray:
         same = (part >= least).astype(np.float32)
         total += part * same
         count += same
-    return total / count
+    return np.pad(total / count, [(0, int(size % factor > 0)) for size in depth_m.shape])
 
 
 def _measured_noise(inverse_depth: np.ndarray, noise_scale: float) -> np.ndarray:

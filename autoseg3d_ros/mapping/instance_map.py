@@ -38,11 +38,11 @@ class InstanceMap:
         self.capacity = limits.max_points
         self._hash = VoxelHash(self.capacity)
         self._key = np.zeros(self.capacity, np.int64)
-        self._xyz_m = np.zeros((self.capacity, 3), np.float32)
-        self._rgb = np.zeros((self.capacity, 3), np.float32)
+        self._xyz_rgb = np.zeros((self.capacity, 6), np.float32)  # running means, metres and 0 to 255
         self._num_samples = np.zeros(self.capacity, np.int16)
         self._slot = np.zeros(self.capacity, np.int32)
         self._votes = np.zeros(self.capacity, np.int16)
+        self._challenger = np.zeros(self.capacity, np.int32)
         self._last_seen = np.zeros(self.capacity, np.int32)
         self.num_voxels = np.zeros(num_slots, np.int64)  # of each slot; kept up to date, for counting all is slow
 
@@ -52,21 +52,23 @@ class InstanceMap:
     @property
     def xyz_m(self) -> np.ndarray:
         """(M, 3) float32, the mean point of each voxel, world."""
-        return self._xyz_m[: len(self)]
+        return self._xyz_rgb[: len(self), :3]
 
     @property
     def rgb(self) -> np.ndarray:
         """(M, 3) uint8."""
-        return np.rint(self._rgb[: len(self)]).astype(np.uint8)
+        return np.rint(self._xyz_rgb[: len(self), 3:]).astype(np.uint8)
 
     @property
     def slot(self) -> np.ndarray:
         """(M,) int32, the owner of each voxel; 0 = none."""
         return self._slot[: len(self)]
 
-    def slots_at(self, xyz_m: np.ndarray) -> np.ndarray:
-        """Return who owns the place of each of (N, 3) points: (N,) int32; 0 = nobody, UNMAPPED = no voxel there.
+    def slots_at(self, xyz_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return who owns the place of each of (N, 3) points and who disputes it, (N,) int32 each.
 
+        0 = nobody, UNMAPPED = no voxel there. The challenger is the last other slot observed there since the owner was:
+        a track born on another's voxels is found again by it until the vote has decided.
         A far surface is sampled more thinly than voxels are small, so a point whose own voxel is missing asks the three
         neighbours that it lies nearest to, the nearest first.
         """
@@ -80,7 +82,10 @@ class InstanceMap:
             near = cells[missing]
             near[np.arange(len(missing)), axis] += towards[np.arange(len(missing)), axis]
             rows[missing] = np.where(rows[missing] == MISSING, self._hash.find(pack_cells(near)), rows[missing])
-        return np.where(rows == MISSING, UNMAPPED, self._slot[rows]).astype(np.int32)
+        return tuple(
+            np.where(rows == MISSING, UNMAPPED, column[rows]).astype(np.int32)
+            for column in (self._slot, self._challenger)
+        )
 
     def integrate(self, xyz_m: np.ndarray, rgb: np.ndarray, slot: np.ndarray, frame_index: int) -> None:
         """Add a frame's points (N, 3), colours (N, 3) uint8 and owners (N,); owner 0 leaves a voxel's label alone.
@@ -94,19 +99,20 @@ class InstanceMap:
         if len(keys) > self.capacity:
             keys, first = keys[: self.capacity], first[: self.capacity]
         rows = self._rows_for(keys)
-        inverse = inverse.reshape(-1)
-        self._update_means(rows, _means(xyz_m, inverse, count)[: len(keys)], _means(rgb, inverse, count)[: len(keys)])
+        means = _means(np.concatenate([xyz_m, rgb], axis=1, dtype=np.float32), inverse.reshape(-1), count)
+        self._update_means(rows, means[: len(keys)])
         self._vote(rows, slot[first])
         self._last_seen[rows] = frame_index
 
     def points_of(self, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the points (P, 3) and owners (P,) of the slots marked in `wanted` (num_slots,) bool."""
         rows = np.flatnonzero(wanted[self.slot])
-        return self._xyz_m[rows], self._slot[rows]
+        return self._xyz_rgb[rows, :3], self._slot[rows]
 
     def relabel(self, new_slot: np.ndarray) -> None:
         """Give every voxel of slot s to `new_slot[s]`, (num_slots,) int32."""
-        self._slot[: len(self)] = new_slot[self.slot]
+        for column in (self._slot, self._challenger):
+            column[: len(self)] = new_slot[column[: len(self)]]
         self._count_voxels()
 
     def _rows_for(self, keys: np.ndarray) -> np.ndarray:
@@ -123,6 +129,7 @@ class InstanceMap:
         self._num_samples[fresh] = 0
         self._slot[fresh] = 0
         self._votes[fresh] = 0
+        self._challenger[fresh] = 0
         self.num_voxels[0] += len(fresh)
         return rows
 
@@ -130,28 +137,39 @@ class InstanceMap:
         size = len(self)
         num = min(num, size)
         kept = np.sort(np.argsort(self._last_seen[:size], kind="stable")[num:])
-        for column in (self._key, self._xyz_m, self._rgb, self._num_samples, self._slot, self._votes, self._last_seen):
+        columns = (
+            self._key,
+            self._xyz_rgb,
+            self._num_samples,
+            self._slot,
+            self._votes,
+            self._challenger,
+            self._last_seen,
+        )
+        for column in columns:
             column[: len(kept)] = column[kept]
         self._hash.rebuild(self._key[: len(kept)])
         self._count_voxels()
 
-    def _update_means(self, rows: np.ndarray, xyz_m: np.ndarray, rgb: np.ndarray) -> None:
+    def _update_means(self, rows: np.ndarray, xyz_rgb: np.ndarray) -> None:
         samples = np.minimum(self._num_samples[rows] + 1, _MAX_SAMPLES).astype(np.int16)
-        weight = (1.0 / samples).astype(np.float32)[:, None]
-        self._xyz_m[rows] += weight * (xyz_m - self._xyz_m[rows])
-        self._rgb[rows] += weight * (rgb - self._rgb[rows])
+        means = self._xyz_rgb[rows]
+        means += (xyz_rgb - means) / samples[:, None].astype(np.float32)
+        self._xyz_rgb[rows] = means
         self._num_samples[rows] = samples
 
     def _vote(self, rows: np.ndarray, slot: np.ndarray) -> None:
         rows, slot = rows[slot > 0], slot[slot > 0]
-        agrees = self._slot[rows] == slot
+        owner = self._slot[rows]
+        agrees = owner == slot
         votes = self._votes[rows] + np.where(agrees, 1, -1)
-        taken_over = votes < 0
+        taken_over = (votes < 0) | (owner == 0)
         num_slots = len(self.num_voxels)
-        self.num_voxels -= np.bincount(self._slot[rows[taken_over]], minlength=num_slots)
+        self.num_voxels -= np.bincount(owner[taken_over], minlength=num_slots)
         self.num_voxels += np.bincount(slot[taken_over], minlength=num_slots)
-        self._slot[rows] = np.where(taken_over, slot, self._slot[rows])
+        self._slot[rows] = np.where(taken_over, slot, owner)
         self._votes[rows] = np.where(taken_over, 1, np.minimum(votes, _MAX_VOTES))
+        self._challenger[rows] = np.where(agrees | taken_over, 0, slot)
 
     def _count_voxels(self) -> None:
         self.num_voxels = np.bincount(self.slot, minlength=len(self.num_voxels))

@@ -9,7 +9,7 @@ from autoseg3d_ros.mapping.instance_map import InstanceMap
 from autoseg3d_ros.structures import OrientedBox
 
 _REFIT_SHARE = 0.02  # of an instance's voxels gained or lost since the last fit
-_MAX_FIT_POINTS = 2_000
+_MAX_FIT_POINTS = 1_000
 _TRIM_PERCENT = 1.0  # at both ends of each axis: stray depth must not inflate a box
 
 _NO_BOX = OrientedBox((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0)

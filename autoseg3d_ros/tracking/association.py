@@ -33,6 +33,7 @@ def overlap_counts(group: np.ndarray, num_groups: int, slot: np.ndarray, num_slo
 
 def geometric_affinity(
     counts: np.ndarray,
+    known: np.ndarray,
     seen: np.ndarray,
     size: np.ndarray,
     extent: np.ndarray,
@@ -41,14 +42,15 @@ def geometric_affinity(
 ) -> np.ndarray:
     """Return (D, T) float32 in [0, 1]: how well detections cover what is seen of each track.
 
-    `counts` (D, T) points of the detection in the track's voxels; `seen` (T,) points of the whole frame in them;
-    `size` (D,) points of the detection; `extent` (T,) voxels of the track, seen or not. The overlap is the intersection
-    over union of the two among points whose voxel has an owner, so that surfaces seen for the first time do not count
-    against a match. But a union of less than half the smaller of the two is raised to that: a few points along the
-    contact with a neighbour are no match, while all points of a track that was but a sliver are.
+    `counts` (D, T) points of the detection in the track's voxels, owned or disputed; `known` (D,) points of the
+    detection in voxels of any track; `seen` (T,) points of the whole frame in those of the track; `size` (D,) points of
+    the detection; `extent` (T,) voxels of the track, seen or not. The overlap is the intersection over union of the two
+    among points whose voxel has an owner, so that surfaces seen for the first time do not count against a match. But a
+    union of less than half the smaller of the two is raised to that: a few points along the contact with a neighbour
+    are no match, while all points of a track that was but a sliver are.
     `iou_of_boxes` (D, T) helps where the map has no say: objects that moved a little, drifting poses.
     """
-    union = counts.sum(axis=1)[:, None] + seen[None, :] - counts
+    union = known[:, None] + seen[None, :] - counts
     least = _LEAST_SUPPORT * np.minimum(size[:, None], extent[None, :])
     overlap = counts / np.maximum(np.maximum(union, least), 1)
     return ((1.0 - box_weight) * overlap + box_weight * iou_of_boxes).astype(np.float32)
