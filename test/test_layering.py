@@ -21,7 +21,7 @@ ALLOWED = {
     "geometry": LEVEL_0,
     **dict.fromkeys(ENGINE | {"evaluation", "stream"}, LEVEL_1),
     "data": LEVEL_1 | {"stream"},
-    "reporting": LEVEL_1 | {"evaluation"},
+    "reporting": LEVEL_1 | {"data", "evaluation"},
     **dict.fromkeys(LEVEL_3, LEVEL_1 | ENGINE | LEVEL_3),
     "training": LEVEL_1 | {"data", "evaluation", "memory", "model", "tracking"},
     "ros": LEVEL_1 | {"build", "data", "reporting", "segmenter", "stream"},

@@ -109,6 +109,12 @@ def test_a_flat_thing_of_another_colour_parts_and_its_shading_and_print_do_not(c
     assert best_iou(masks, poster) > 0.9 and best_iou(masks, ~poster) > 0.9
 
 
+def test_a_dark_thing_on_a_bright_surface_parts_though_it_has_no_hue() -> None:
+    tablet = block((60, 180), (80, 220))
+    rgb = np.where(tablet[..., None], 40, np.full_like(GREY, 190)).astype(np.uint8)
+    assert best_iou(masks_of(measured(np.full((240, 320), 1.5)), rgb), tablet) > 0.9
+
+
 def test_a_gap_in_an_outline_does_not_let_the_region_leak() -> None:
     depth_m = np.full((240, 320), 1.5)
     keyboard = block((80, 160), (60, 260))
@@ -119,8 +125,9 @@ def test_a_gap_in_an_outline_does_not_let_the_region_leak() -> None:
     assert best_iou(masks, keyboard) > 0.9
 
 
-def test_a_thin_pole_is_a_region() -> None:
-    pole = block((20, 220), (150, 158))
+@pytest.mark.parametrize("width_px", [3, 8])
+def test_a_thin_pole_is_a_region(width_px: int) -> None:
+    pole = block((20, 220), (150, 150 + width_px))
     assert best_iou(masks_of(measured(np.where(pole, 1.0, 2.0))), pole) > 0.7
 
 
@@ -146,10 +153,12 @@ def test_depth_between_two_surfaces_belongs_to_neither() -> None:
     assert (masks.ids[:, :158] >= 0).all() and (masks.ids[:, 163:] >= 0).all()
 
 
-def test_small_regions_are_dropped() -> None:
-    depth_m = np.where(block((100, 110), (100, 110)), 1.0, 2.0)
-    assert masks_of(depth_m, config=RegionsConfig(min_region_px=50)).num_masks == 2
-    assert masks_of(depth_m, config=RegionsConfig(min_region_px=150)).num_masks == 1
+@pytest.mark.parametrize("working_width_px", [160, 320])
+def test_small_regions_are_dropped(working_width_px: int) -> None:
+    depth_m = np.where(block((100, 110), (100, 120)), 1.0, 2.0)  # 200 pixels
+    kept, dropped = (RegionsConfig(working_width_px, min_region_px=least) for least in (150, 250))
+    assert masks_of(depth_m, config=kept).num_masks == 2
+    assert masks_of(depth_m, config=dropped).num_masks == 1
 
 
 def real_frames(name: str) -> list[Frame]:

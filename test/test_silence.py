@@ -38,7 +38,7 @@ def counts(received=(0, 0, 0, 0), *, pairs=0, processed=0, failed=0, slop_s=math
         (counts((9, 9, 1, 9)), "colour and depth images do not pair (dropped: none)"),
         (
             counts((9, 9, 1, 9), pairs=9, pose_timeout=7, pose_gap=1),
-            "images pair, but give no frames (dropped: 7 pose_timeout, 1 pose_gap)",
+            "images pair, but no frame is finished (dropped: 7 pose_timeout, 1 pose_gap)",
         ),
         (counts((9, 9, 1, 9), pairs=9, failed=9), "9 frames failed, see the errors above (dropped: none)"),
     ],

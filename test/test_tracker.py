@@ -173,7 +173,9 @@ def test_three_duplicates_merge_into_one():
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.lists(st.integers(0, 12), max_size=5, unique=True), max_size=40), st.integers(1, 4), st.integers(0, 3))
+@given(
+    st.lists(st.lists(st.integers(0, 12), max_size=5, unique=True), max_size=40), st.integers(1, 4), st.integers(0, 3)
+)
 def test_whatever_happens_ids_are_unique_bounded_and_explained_by_events(frames, max_instances, retired_capacity):
     life = Life(max_instances=max_instances, retired_capacity=retired_capacity)
     alive = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import types
 
 import numpy as np
@@ -15,6 +16,7 @@ from ros_harness import wait_until
 
 from autoseg3d_ros import config as settings
 from autoseg3d_ros.config import Config, ConfigError
+from autoseg3d_ros.ros import worker
 from autoseg3d_ros.ros.outputs import Pace
 from autoseg3d_ros.ros.worker import Worker
 from autoseg3d_ros.stream.frame_assembler import FrameAssembler
@@ -151,9 +153,25 @@ def test_an_error_in_a_frame_is_logged_with_it_and_the_next_one_is_taken(make_be
         bench.worker.stop()
     assert bench.outputs.frames == [1, 4]
     assert (bench.worker.num_processed, bench.worker.num_failed) == (2, 3)
-    first, _second, third = caplog.records
-    assert first.getMessage() == "frame 1.500000000: RuntimeError: out of memory"
-    assert first.exc_info and not third.exc_info, "the traceback is told once of its kind"
+    assert [record.getMessage() for record in caplog.records] == [
+        "frame 1.500000000: RuntimeError: out of memory",
+        "frame 0.000000002: FrameError: no use",
+    ], "one of each kind, at first"
+    assert all(record.exc_info for record in caplog.records)
+
+
+def test_failures_without_end_are_told_now_and_then(make_bench, caplog, monkeypatch):
+    monkeypatch.setattr(worker, "_REPEAT_S", 0.5)
+    bench = make_bench(errors={stamp: RuntimeError("broken") for stamp in range(1, 10)})
+    with caplog.at_level(logging.ERROR):
+        bench.work(a_pair(1), a_pair(2), a_pair(3))
+        time.sleep(0.6)
+        bench.work(a_pair(4))
+        bench.worker.stop()
+    assert bench.worker.num_failed == 4
+    first, second = caplog.records
+    assert second.getMessage() == "frame 0.000000004: RuntimeError: broken (and 2 more before it)"
+    assert first.exc_info and not second.exc_info, "the traceback is told once"
 
 
 def test_a_pair_that_gives_no_frame_is_passed_over(make_bench):

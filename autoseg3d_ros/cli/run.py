@@ -24,7 +24,7 @@ def execute(args: argparse.Namespace) -> int:
     config = run_config(args.config, args.changes, masks=args.masks, seed=args.seed)
     if config.masks.source == "file" and not config.masks.directory:
         config = configuration.replace(config, {"masks.directory": str(args.source / "masks")})
-    source = Repetition(open_source(args.source, args.format), args.repeat, args.limit)
+    source = Repetition(open_source(args.source, args.format, config), args.repeat, args.limit)
     segmenter = build_segmenter(config)
     writer = RunWriter(args.out)
     with ExitStack() as stack:

@@ -55,11 +55,11 @@ def segment_surface(surface: Surface, config: RegionsConfig) -> np.ndarray:
     distance_px = cv2.distanceTransform(free.view(np.uint8), cv2.DIST_L2, 3)
     ids = np.full(free.shape, NO_MASK, np.int32)
     ids = _with_new_cores(ids, distance_px > _WIDE_CORE_PX)
-    ids = _grown(ids, surface, free, reach_px=1.5 * _WIDE_CORE_PX, in_sight=True)
+    ids = _grown(ids, surface, free, 1.5 * _WIDE_CORE_PX)
     ids = _with_new_cores(ids, (distance_px > _NARROW_CORE_PX) & (ids == NO_MASK))
-    ids = _grown(ids, surface, surface.known, _REST_REACH_PX, in_sight=False)
+    ids = _grown(ids, surface, surface.known, _REST_REACH_PX)
     ids = _with_new_cores(ids, (ids == NO_MASK) & surface.known & ~_steps(surface, config))
-    ids = _grown(ids, surface, surface.known, _REST_REACH_PX, in_sight=False)
+    ids = _grown(ids, surface, surface.known, _REST_REACH_PX)
     return _without_small(ids, config.min_region_px / surface.factor**2)
 
 
@@ -107,11 +107,8 @@ def _with_new_cores(ids: np.ndarray, cores: np.ndarray) -> np.ndarray:
     return np.maximum(ids, new_id[labels])
 
 
-def _grown(ids: np.ndarray, surface: Surface, allowed: np.ndarray, reach_px: float, in_sight: bool) -> np.ndarray:
-    """Give allowed pixels the id of the nearest pixel that has one, if it is in reach and they lie on its plane.
-
-    `in_sight`: only where the straight line between the two is allowed as well, so that nothing jumps over an edge.
-    """
+def _grown(ids: np.ndarray, surface: Surface, allowed: np.ndarray, reach_px: float) -> np.ndarray:
+    """Give allowed pixels the id of the nearest pixel that has one, if it is in reach and they lie on its plane."""
     if not (ids >= 0).any():
         return ids
     distance_px, nearest = _nearest_with_id(ids)
@@ -124,10 +121,6 @@ def _grown(ids: np.ndarray, surface: Surface, allowed: np.ndarray, reach_px: flo
     expected = surface.inverse_depth.take(seed) + along_columns.take(seed) * right + along_rows.take(seed) * below
     noise = np.maximum(surface.noise.take(pixel), surface.noise.take(seed))
     joins = np.abs(expected - surface.inverse_depth.take(pixel)) < _SAME_PLANE * noise
-    if in_sight:
-        for share in (0.2, 0.4, 0.6, 0.8):
-            line_row, line_column = np.rint(seed_row + share * below), np.rint(seed_column + share * right)
-            joins &= allowed.take((line_row * ids.shape[1] + line_column).astype(np.int64))
     grown = ids.copy()
     grown.ravel()[pixel[joins]] = ids.take(seed[joins])
     return grown

@@ -56,4 +56,4 @@ def _cause(before: Counts, now: Counts) -> str:
         return f"colour and depth images do not pair{needed} (dropped: {counted})"
     if now.num_failed > before.num_failed:
         return f"{now.num_failed - before.num_failed} frames failed, see the errors above (dropped: {counted})"
-    return f"images pair, but give no frames (dropped: {counted})"
+    return f"images pair, but no frame is finished (dropped: {counted})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -18,6 +19,7 @@ from autoseg3d_ros.stream.posed_pair import PosedPair, seconds
 logger = logging.getLogger(__name__)
 
 _IDLE_S = 0.1  # how often the state is offered to the outputs while no frames come
+_REPEAT_S = 5.0
 
 
 class Worker:
@@ -38,7 +40,7 @@ class Worker:
         self._segmenter = build(config)
         self._assembler, self._mailbox, self._outputs = assembler, mailbox, outputs
         self._epoch = assembler.epoch
-        self._seen_errors: set[type[Exception]] = set()
+        self._failures = _FailureLog()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="segmenter")
 
@@ -111,10 +113,22 @@ class Worker:
             action()
         except Exception as error:
             self.num_failed += 1
-            where = f"frame {seconds(pair.colour_stamp_ns)}" if pair else "between two frames"
-            logger.error("%s: %s: %s", where, type(error).__name__, error, exc_info=self._is_new(error))
+            self._failures.report(f"frame {seconds(pair.colour_stamp_ns)}" if pair else "between two frames", error)
 
-    def _is_new(self, error: Exception) -> bool:
-        is_new = type(error) not in self._seen_errors
-        self._seen_errors.add(type(error))
-        return is_new
+
+class _FailureLog:
+    """Tells each kind of failure in full once, and then now and then how many more there were."""
+
+    def __init__(self) -> None:
+        self._told_s: dict[type[Exception], float] = {}
+        self._num_untold: Counter[type[Exception]] = Counter()
+
+    def report(self, where: str, error: Exception) -> None:
+        kind, now_s = type(error), time.monotonic()
+        is_new = kind not in self._told_s
+        if not is_new and now_s - self._told_s[kind] < _REPEAT_S:
+            self._num_untold[kind] += 1
+            return
+        self._told_s[kind] = now_s
+        more = f" (and {self._num_untold.pop(kind)} more before it)" if kind in self._num_untold else ""
+        logger.error("%s: %s: %s%s", where, kind.__name__, error, more, exc_info=is_new)
