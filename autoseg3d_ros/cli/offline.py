@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from autoseg3d_ros.data.source import FrameSource
 from autoseg3d_ros.reporting.draw_run import SheetSampler, plan_of_confirmed
 from autoseg3d_ros.reporting.run_folder import OVERLAY, TOPDOWN, RunWriter
 from autoseg3d_ros.reporting.timing import RunTiming
-from autoseg3d_ros.segmenter import OnlineSegmenter
+from autoseg3d_ros.segmenter import OnlineSegmenter, Percept
 from autoseg3d_ros.structures import Frame, FrameError, InstanceState, SegmentedFrame
 
 
@@ -50,32 +50,40 @@ class OfflineRun:
             self._write_summaries()
 
     def _step_through(self, interruption: Interruption) -> None:
-        with closing(prefetched(self._source.frames())) as frames:
+        # Three frames are in hand at a time: one is read, one perceived, one remembered.
+        percepts = prefetched(self._perceived(prefetched(self._source.frames())))
+        with closing(percepts):
             frame_end_s = time.perf_counter()
-            for number, item in enumerate(with_progress(frames, len(self._source))):
-                read_s = time.perf_counter() - frame_end_s
-                try:
-                    self._step(number, item, read_s)
-                except FrameError as error:
-                    self.timing.skip(str(error))
-                    self._writer.add_skipped(number, str(error))
+            for number, percept in enumerate(with_progress(percepts, len(self._source))):
+                if isinstance(percept, FrameError):
+                    self.timing.skip(str(percept))
+                    self._writer.add_skipped(number, str(percept))
+                else:
+                    self._remember(number, percept, waited_s=time.perf_counter() - frame_end_s)
                 frame_end_s = time.perf_counter()
                 if interruption:
                     break
 
-    def _step(self, number: int, item: Frame | FrameError, read_s: float) -> None:
-        if isinstance(item, FrameError):
-            raise item
+    def _perceived(self, items: Generator[Frame | FrameError, None, None]) -> Iterator[Percept | FrameError]:
+        with closing(items):
+            for item in items:
+                try:
+                    yield item if isinstance(item, FrameError) else self._segmenter.perceive(item)
+                except FrameError as error:
+                    yield error
+
+    def _remember(self, number: int, percept: Percept, waited_s: float) -> None:
         started_s = time.perf_counter()
-        segmented = self._segmenter.step(item)
+        segmented = self._segmenter.remember(percept)
         write_from_s = time.perf_counter()
-        self._writer.add_frame(number, item.stamp_ns, segmented.label_image, segmented.events, item.name)
-        self._sampler.offer(number, item, segmented.label_image)
+        frame = segmented.frame
+        self._writer.add_frame(number, frame.stamp_ns, segmented.label_image, segmented.events, frame.name)
+        self._sampler.offer(number, frame, segmented.label_image)
         for observer in self._observers:
             observer.add(segmented)
         end_s = time.perf_counter()
-        stage_ms = {"read": read_s * 1e3, **segmented.stage_ms, "write": (end_s - write_from_s) * 1e3}
-        self.timing.add_frame(stage_ms, (end_s - started_s + read_s) * 1e3, len(self._segmenter.state.map))
+        stage_ms = {**segmented.stage_ms, "write": (end_s - write_from_s) * 1e3}
+        self.timing.add_frame(stage_ms, (end_s - started_s + waited_s) * 1e3, len(self._segmenter.state.map))
 
     def _write_summaries(self) -> None:
         points, instances = self._segmenter.map_points(), self._segmenter.instances()

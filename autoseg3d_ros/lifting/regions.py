@@ -47,9 +47,9 @@ class RegionMasks:
 def segment_surface(surface: Surface, config: RegionsConfig) -> np.ndarray:
     """Return the segment of each pixel of the surface's grid, (h, w) int32 >= 0, NO_MASK = none.
 
-    Pixels far from edges are the cores of segments, the large ones first, so that a gap in an edge does not join what
-    it parts. What is left over, thin and small things, follows; last, edge pixels go to the segment whose plane they
-    lie on.
+    Pixels far from edges are the cores of segments, the wide ones first, so that a gap in an edge does not join what
+    it parts. Edge pixels go to the segment whose plane they lie on. What is left over are thin and small things, which
+    consist of edges: each connected part is a segment.
     """
     free = surface.known & ~_edges(surface, config)
     distance_px = cv2.distanceTransform(free.view(np.uint8), cv2.DIST_L2, 3)
@@ -58,7 +58,7 @@ def segment_surface(surface: Surface, config: RegionsConfig) -> np.ndarray:
     ids = _grown(ids, surface, free, 1.5 * _WIDE_CORE_PX)
     ids = _with_new_cores(ids, (distance_px > _NARROW_CORE_PX) & (ids == NO_MASK))
     ids = _grown(ids, surface, surface.known, _REST_REACH_PX)
-    ids = _with_new_cores(ids, (ids == NO_MASK) & surface.known & ~_steps(surface, config))
+    ids = _with_new_cores(ids, (ids == NO_MASK) & surface.known)
     ids = _grown(ids, surface, surface.known, _REST_REACH_PX)
     return _without_small(ids, config.min_region_px / surface.factor**2)
 
@@ -80,15 +80,6 @@ def _edges(surface: Surface, config: RegionsConfig) -> np.ndarray:
             colour2 = chroma2 + brightness * brightness * np.float32(_BRIGHTNESS_WEIGHT**2)
             coloured[middle] |= known & (colour2 > config.colour_step**2) & (cosine > cos_flat)
     return _long_lines(geometric) | _long_lines(coloured)
-
-
-def _steps(surface: Surface, config: RegionsConfig) -> np.ndarray:
-    """Pixels (h, w) bool with a depth step right to the next pixel of the row or column."""
-    steps = np.zeros(surface.known.shape, bool)
-    for row, column in ((0, 1), (1, 0)):
-        p, q = link_ends(steps.shape, row, column)
-        steps[p] |= step_and_fold(surface, p, q, row, column)[0] > config.step_sigma
-    return steps
 
 
 def _long_lines(edges: np.ndarray) -> np.ndarray:

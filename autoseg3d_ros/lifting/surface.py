@@ -22,7 +22,7 @@ _ACCEPTED_NOISE = 0.4  # a plane that leaves less than this, in standard deviati
 _HANDICAP = 1.5  # a shifted or a small window wins only by a clearly smaller variance: fewer facets in the noise
 _LATERAL_NOISE_PX = 0.4  # depth pixels jitter sideways, which matters on slanted surfaces
 _SAME_SURFACE = 0.97  # ratio of inverse depths within one block of pixels
-_OFF_PLANE = 4.0  # standard deviations
+_NO_BETTER = 4.0  # a plane that leaves more than this, in standard deviations, is no better than the pixel alone
 _NO_PLANE = 1e6  # variance of a window without a plane
 _LAB_OF_BYTES = np.array(
     [[100 / 255, 0, 0, 16], [0, 1, 0, -128], [0, 0, 1, -128]], np.float32
@@ -188,7 +188,7 @@ def _kuwahara_planes(measured: np.ndarray, noise: np.ndarray) -> tuple[np.ndarra
     own_variance = variances[radius : radius + height, radius : radius + width]  # of the small windows
     found = ((measured > 0) | (own_variance < _NO_PLANE)) & (least < _NO_PLANE) & (best_plane[..., 0] > 0)
     value, along_columns, along_rows = cv2.split(best_plane)
-    alone = (measured > 0) & (np.abs(value - measured) > np.float32(_OFF_PLANE) * noise)
+    alone = (measured > 0) & (least > np.square(np.float32(_NO_BETTER) * noise))
     cv2.copyTo(measured, alone.view(np.uint8), value)  # no plane explains the pixel: it speaks for itself
     sloped = found & ~alone
     return value * found, np.stack([along_columns * sloped, along_rows * sloped])

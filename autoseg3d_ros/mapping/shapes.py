@@ -10,7 +10,7 @@ from autoseg3d_ros.structures import OrientedBox
 
 _REFIT_SHARE = 0.02  # of an instance's voxels gained or lost since the last fit
 _MAX_FIT_POINTS = 1_000
-_TRIM_PERCENT = 1.0  # at both ends of each axis: stray depth must not inflate a box
+_TRIM_SHARE = 0.01  # at both ends of each axis: stray depth must not inflate a box
 
 _NO_BOX = OrientedBox((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0)
 
@@ -48,7 +48,8 @@ class InstanceShapes:
             self.footprint_m[slot] = np.zeros((0, 2), np.float32)
             return
         points = points[:: -(-len(points) // _MAX_FIT_POINTS)]
-        low, high = np.percentile(points, (_TRIM_PERCENT, 100.0 - _TRIM_PERCENT), axis=0)
+        trimmed = int(_TRIM_SHARE * len(points))
+        low, high = np.sort(points, axis=0)[[trimmed, -1 - trimmed]]
         inner = points[((points >= low) & (points <= high)).all(axis=1)]
         kept = inner if len(inner) else points
         self.centroid_m[slot] = kept.mean(axis=0)
