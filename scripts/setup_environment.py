@@ -45,12 +45,12 @@ class SetupError(Exception):
 class Step:
     """One line of the progress report."""
 
-    name: str  # of its stamp and its log
+    name: str  # of its stamp
     title: str
     run: Callable[[], None]
     depends_on: str  # hash
     output: Path  # without it the step runs again
-    disk_gb: float = 0.0
+    disk_gb: float
 
     def is_done(self) -> bool:
         """Whether the step finished earlier, and nothing that it depends on has changed since."""
@@ -64,44 +64,50 @@ def main() -> int:
     with (LOGS / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # `make test` beside `make demo`: the second waits for the first
         try:
-            due = [step for step in steps() if not step.is_done()]
-            check_machine(due)
-            for step in due:
-                run_step(step)
+            num_run = run_due(steps())
         except SetupError as error:
             print(f"set-up: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             print("\nset-up: interrupted; `make setup` goes on from here", file=sys.stderr)
             return 130
-    print(f"set-up: {'complete' if due else 'up to date'} (.venv, install/setup.bash)")
+    print(f"set-up: {'complete' if num_run else 'up to date'} (.venv, install/setup.bash)")
     return 0
+
+
+def run_due(all_steps: list[Step]) -> int:
+    """Run the steps that are not done, in order; return how many. A new .venv has no stamps: all that follow run."""
+    check_machine([step for step in all_steps if not step.is_done()])
+    num_run = 0
+    for step in all_steps:
+        if not step.is_done():
+            run_step(step)
+            num_run += 1
+    return num_run
 
 
 def steps() -> list[Step]:
     """Return all steps for this machine, in order."""
     core, ros, torch, dev = (REQUIREMENTS / name for name in (core_lock(), "ros.txt", "torch.txt", "dev.txt"))
-    version = sys.version.split()[0]
-    environment = digest([version, core, *(underlays() if SOURCED_ROS else [ros])])
-    wheels_step = Step("ros", "ROS 2 Jazzy wheels", lambda: install_ros_wheels(ros), digest([ros]), VENV / "share", 0.6)
-    # torch with dependencies: a CUDA build pins its own
-    torch_step = Step("torch", "torch", lambda: install("torch", torch), digest([torch]), VENV_PYTHON, 1.2)
-    return [
-        Step("venv", f".venv with Python {version}", create_venv, digest([version, SOURCED_ROS]), VENV_PYTHON, 0.1),
-        Step("core", "core packages", lambda: install("core", core, "--no-deps"), digest([core]), VENV_PYTHON, 0.5),
-        *([] if SOURCED_ROS else [wheels_step]),
-        Step(
-            "overlay",
-            f"messages and package, for ROS 2 {SOURCED_ROS or 'jazzy'}",
-            lambda: build_overlay(environment),
-            digest([environment, *overlay_inputs()]),
-            ROOT / "install/setup.bash",
-            0.1,
-        ),
-        Step("package", "autoseg3d command", install_package, digest([ROOT / "setup.cfg"]), VENV / "bin/autoseg3d"),
-        *([torch_step] if WITH_TORCH else []),
-        Step("dev", "development tools", lambda: install_tools(dev), digest([dev]), VENV / "bin/pytest", 0.2),
-    ]
+    python = sys.version.split()[0]
+    place = [str(ROOT), python, SOURCED_ROS]  # an environment and a build can neither be moved nor change their Python
+    base = digest([*place, core, *(underlays() if SOURCED_ROS else [ros])])
+    overlay = digest([base, *overlay_inputs()])
+    overlay_title = f"messages and package for ROS 2 {SOURCED_ROS or 'jazzy'}"
+    setup_bash = ROOT / "install/setup.bash"
+    command = VENV / "bin/autoseg3d"
+
+    venv_step = Step("venv", f".venv with Python {python}", create_venv, digest(place), VENV_PYTHON, 0.1)
+    core_step = Step("core", "core packages", lambda: install_locked(core), digest([core]), VENV_PYTHON, 0.5)
+    ros_step = Step("ros", "ROS 2 Jazzy wheels", lambda: install_ros_wheels(ros), digest([ros]), VENV_PYTHON, 0.6)
+    overlay_step = Step("overlay", overlay_title, lambda: build_overlay(base), overlay, setup_bash, 0.1)
+    command_step = Step("command", "command autoseg3d", install_command, digest([ROOT / "setup.cfg"]), command, 0.0)
+    torch_step = Step("torch", "torch", lambda: install_torch(torch), digest([torch]), VENV_PYTHON, 1.2)
+    dev_step = Step("dev", "development tools", lambda: install_tools(dev), digest([dev]), VENV / "bin/pytest", 0.2)
+
+    ros_steps = [overlay_step] if SOURCED_ROS else [ros_step, overlay_step]
+    torch_steps = [torch_step] if WITH_TORCH else []
+    return [venv_step, core_step, *ros_steps, command_step, *torch_steps, dev_step]
 
 
 def underlays() -> list[str]:
@@ -177,35 +183,56 @@ def run_step(step: Step) -> None:
 
 def create_venv() -> None:
     """Create .venv, unless a fitting one is there and works; beside a sourced ROS 2 it sees the system's packages."""
-    config = VENV / "pyvenv.cfg"
-    system_packages = "true" if SOURCED_ROS else "false"
-    wanted = {f"version = {sys.version.split()[0]}", f"include-system-site-packages = {system_packages}"}
-    if config.exists() and wanted <= set(config.read_text().splitlines()):
-        pip = subprocess.run([VENV_PYTHON, "-m", "pip", "--version"], capture_output=True, check=False)
-        if pip.returncode == 0:
-            return
+    if venv_fits():
+        return
     options = ["--system-site-packages"] if SOURCED_ROS else []
     run_logged("venv", [sys.executable, "-m", "venv", "--clear", *options, VENV])
-    install("pip", REQUIREMENTS / "pip.txt", "--no-deps")
+    install_locked(REQUIREMENTS / "pip.txt")
 
 
-def install(name: str, requirements: Path, *options: str) -> None:
-    """Install a lock file into .venv; `--no-deps` goes with one that names every package."""
-    remove_half_installed_packages()
-    run_logged(name, [VENV_PYTHON, "-m", "pip", "install", *options, "-r", requirements])
+def venv_fits() -> bool:
+    """Whether .venv has this Python and this kind of access to the system's packages, and has not been moved."""
+    config, pip = VENV / "pyvenv.cfg", VENV / "bin/pip"
+    if not (config.exists() and pip.exists()):
+        return False
+    system_packages = "true" if SOURCED_ROS else "false"
+    wanted = {f"version = {sys.version.split()[0]}", f"include-system-site-packages = {system_packages}"}
+    fits = wanted <= set(config.read_text().splitlines()) and pip.read_text().startswith(f"#!{VENV}/")
+    return fits and subprocess.run([pip, "--version"], capture_output=True, check=False).returncode == 0
+
+
+def install_locked(requirements: Path, *options: str) -> None:
+    """Install a lock file that names every package: pip need not look for dependencies."""
+    pip_install(requirements.stem, "--no-deps", *options, "-r", requirements)
 
 
 def install_ros_wheels(requirements: Path) -> None:
     """Install the ROS 2 wheels and make their CMake files fit this machine."""
-    install("ros", requirements, "--no-deps")
+    install_locked(requirements)
     query = "import numpy; print(numpy.get_include())"
     numpy_headers = subprocess.run([VENV_PYTHON, "-c", query], capture_output=True, text=True, check=True).stdout
     localize_wheel_paths(VENV / "share", sysconfig.get_path("include"), numpy_headers.strip())
 
 
+def install_torch(requirements: Path) -> None:
+    """Install torch with its dependencies: a CUDA build pins its own."""
+    pip_install("torch", "-r", requirements)
+
+
 def install_tools(requirements: Path) -> None:
     """Install the development tools, in .venv/bin even if the system has them too."""
-    install("dev", requirements, "--no-deps", *(["--ignore-installed"] if SOURCED_ROS else []))
+    install_locked(requirements, *(["--ignore-installed"] if SOURCED_ROS else []))
+
+
+def install_command() -> None:
+    """Install this checkout in editable form; its dependencies are there already."""
+    pip_install("command", "--no-deps", "--no-build-isolation", "--editable", ROOT)
+
+
+def pip_install(log_name: str, *arguments: str | Path) -> None:
+    """Run `pip install` in .venv."""
+    remove_half_installed_packages()
+    run_logged(log_name, [VENV_PYTHON, "-m", "pip", "install", *arguments])
 
 
 def remove_half_installed_packages() -> None:
@@ -218,22 +245,16 @@ def remove_half_installed_packages() -> None:
             shutil.rmtree(record)
 
 
-def build_overlay(environment: str) -> None:
-    """Build install/ with colcon: from nothing if the last build did not finish or was for another environment."""
+def build_overlay(base: str) -> None:
+    """Build install/ with colcon: from nothing if the last build did not finish or was on another `base` (a hash)."""
     finished = ROOT / "build/finished"
-    if not finished.exists() or finished.read_text() != environment:
+    if not finished.exists() or finished.read_text() != base:
         shutil.rmtree(ROOT / "build", ignore_errors=True)
         shutil.rmtree(ROOT / "install", ignore_errors=True)
     finished.unlink(missing_ok=True)
     run_logged("overlay", build_command(VENV, "--symlink-install"), build_environment(VENV))
     remove_dangling_links(ROOT / "install")
-    finished.write_text(environment)
-
-
-def install_package() -> None:
-    """Install this checkout in editable form; its dependencies are there already."""
-    options = ["--no-deps", "--no-build-isolation", "--editable"]
-    run_logged("package", [VENV_PYTHON, "-m", "pip", "install", *options, ROOT])
+    finished.write_text(base)
 
 
 def run_logged(name: str, command: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from builders import depth_of_plane, frame_of_depth
 
 from autoseg3d_ros.lifting.adjacency import border_evidence, ids_on_grid, link_ends
 from autoseg3d_ros.lifting.surface import estimate_surface
 from autoseg3d_ros.structures import NO_MASK, BorderEvidence, CameraIntrinsics
-from builders import depth_of_plane, frame_of_depth
 
 CAMERA = CameraIntrinsics(width=160, height=120, fx=140.0, fy=140.0, cx=79.5, cy=59.5)
 LEFT_RIGHT = np.repeat(np.int32([[0] * 80 + [1] * 80]), 120, axis=0)

@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from builders import SMALL_CAMERA, frame_of_depth, recorded_frame
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from autoseg3d_ros.lifting.masks import FileMasks, TruthMasks, compact_masks, paint_masks
 from autoseg3d_ros.structures import NO_MASK, Frame, FrameError
-from builders import SMALL_CAMERA, frame_of_depth, recorded_frame
 
 SHAPE = (SMALL_CAMERA.height, SMALL_CAMERA.width)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from builders import depth_of_plane, frame_of_depth
 
 from autoseg3d_ros.lifting.surface import Surface, SurfaceEstimator, depth_noise_m, estimate_surface
 from autoseg3d_ros.structures import CameraIntrinsics
-from builders import depth_of_plane, frame_of_depth
 
 CAMERA = CameraIntrinsics(width=160, height=120, fx=140.0, fy=145.0, cx=79.5, cy=59.5)
 
