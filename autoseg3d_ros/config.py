@@ -67,7 +67,9 @@ class PoseConfig:
 class DepthConfig:
     """Which depth values are used."""
 
-    scale: float = _setting(0.0, "depth units a metre; 0 = from the encoding: millimetres for integers, metres for floats", minimum=0.0)
+    scale: float = _setting(
+        0.0, "depth units a metre; 0 = from the encoding: millimetres for integers, metres for floats", minimum=0.0
+    )
     min_m: float = _setting(0.2, "nearer depth is ignored, metres", minimum=0.0)
     max_m: float = _setting(6.0, "farther depth is ignored, metres", minimum=0.1)
 

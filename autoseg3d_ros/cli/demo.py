@@ -70,7 +70,7 @@ def execute(args: argparse.Namespace) -> int:
     if prefix is None:
         raise CommandError(f"overlay {overlay_state()}")
     RunWriter(args.out / "run").close()  # an empty run: the one before must not be taken for this one
-    sequence = args.source or generated_sequence(args.out / "sequence", args.frames, args.seed)
+    sequence = args.source or generated_sequence(args.out / "sequence", args.frames, args.seed, args.furniture)
     source = open_source(sequence, args.format)
     num_frames = sum(isinstance(item, Frame) for item in prefetched(source.frames()))
     if not num_frames:

@@ -88,6 +88,12 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR", help="default: %(default)s")
     parser.add_argument("--frames", type=_count, default=120, metavar="N", help="length of the generated sequence")
     parser.add_argument("--seed", type=int, default=7, metavar="S", help="of the generated sequence")
+    parser.add_argument(
+        "--furniture",
+        choices=("closed", "open"),
+        default="closed",
+        help="bodies that geometry can tell apart, or also chairs, bookcases and desks on legs (default: closed)",
+    )
     parser.add_argument("--rate", type=_positive, default=1.0, metavar="R", help="speed of playing; 1 = as recorded")
 
 

@@ -82,9 +82,10 @@ class InstanceMap:
             near = cells[missing]
             near[np.arange(len(missing)), axis] += towards[np.arange(len(missing)), axis]
             rows[missing] = np.where(rows[missing] == MISSING, self._hash.find(pack_cells(near)), rows[missing])
-        return tuple(
-            np.where(rows == MISSING, UNMAPPED, column[rows]).astype(np.int32)
-            for column in (self._slot, self._challenger)
+        known = rows != MISSING
+        return (
+            np.where(known, self._slot[rows], UNMAPPED).astype(np.int32),
+            np.where(known, self._challenger[rows], UNMAPPED).astype(np.int32),
         )
 
     def integrate(self, xyz_m: np.ndarray, rgb: np.ndarray, slot: np.ndarray, frame_index: int) -> None:

@@ -15,7 +15,7 @@ _LEAST_SUPPORT = 0.25
 
 
 def owners(counts: np.ndarray, size: np.ndarray, extent: np.ndarray, share: float) -> np.ndarray:
-    """Return the slot (S,) int32 that a fragment is part of: it holds at least `share` of its owned points, else NO_SLOT.
+    """Return the slot (S,) int32 that a fragment is part of, NO_SLOT for none: it holds `share` of its owned points.
 
     `counts` (S, num_slots): points of the fragment in voxels of each slot; column 0 counts voxels without an owner and
     is ignored. `size` (S,) points; `extent` (num_slots,) voxels of each slot. Where the common points are but a few of

@@ -1,4 +1,4 @@
-"""Lives of tracks: births, confirmation, misses, retirement, revival, merging of duplicates. Stateless rules on a table."""
+"""Lives of tracks: births, confirmation, misses, retirement, revival, merging. Stateless rules on a table."""
 
 from __future__ import annotations
 
