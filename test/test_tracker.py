@@ -157,6 +157,27 @@ def test_duplicates_merge_into_the_older_after_enough_votes():
     assert not life.tracks.same_object_votes
 
 
+@pytest.mark.parametrize(
+    ("older", "younger", "expected", "events"),
+    [
+        (InstanceState.ACTIVE, InstanceState.TENTATIVE, InstanceState.ACTIVE, ["MERGED"]),
+        (InstanceState.TENTATIVE, InstanceState.TENTATIVE, InstanceState.TENTATIVE, ["MERGED"]),
+        (InstanceState.TENTATIVE, InstanceState.ACTIVE, InstanceState.ACTIVE, ["CONFIRMED", "MERGED"]),
+        (InstanceState.LOST, InstanceState.ACTIVE, InstanceState.ACTIVE, ["MERGED"]),
+        (InstanceState.LOST, InstanceState.TENTATIVE, InstanceState.LOST, ["MERGED"]),
+        (InstanceState.RETIRED, InstanceState.LOST, InstanceState.LOST, ["REVIVED", "MERGED"]),
+        (InstanceState.RETIRED, InstanceState.TENTATIVE, InstanceState.ACTIVE, ["REVIVED", "MERGED"]),
+    ],
+)
+def test_the_older_is_at_least_as_alive_as_the_one_it_absorbs(older, younger, expected, events):
+    life = confirmed(Life(), num=2)
+    life.tracks.state[1:3] = older, younger
+    for _ in range(3):
+        merged = life.tracker.merge_duplicates(life.tracks, np.array([[1, 2]]), NO_PAIRS, 0)
+    assert life.state(1) == expected
+    assert [event.type.name for event in merged.events] == events
+
+
 def test_votes_apart_hold_a_merge_off():
     life = confirmed(Life(), num=2)
     pair = np.array([[1, 2]])

@@ -12,6 +12,9 @@ from autoseg3d_ros.tracking.association import associate
 from autoseg3d_ros.tracking.tracks import NO_SLOT, TrackTable
 
 
+_LIVELINESS = (InstanceState.RETIRED, InstanceState.TENTATIVE, InstanceState.LOST, InstanceState.ACTIVE)
+
+
 @dataclass(frozen=True)
 class TrackUpdate:
     """What one frame did to the tracks."""
@@ -152,15 +155,21 @@ class Tracker:
         frame.record(EventType.RETIRED, slot)
 
     def _absorb(self, frame: _Update, pair: tuple[int, int]) -> None:
+        """Let the older of two tracks take over the younger, and be at least as alive as it was."""
         tracks = frame.tracks
         older, younger = sorted(pair, key=lambda slot: int(tracks.id[slot]))
+        before, other = tracks.state[older], tracks.state[younger]
+        if before == InstanceState.TENTATIVE and other != InstanceState.TENTATIVE:
+            frame.record(EventType.CONFIRMED, older)
+        elif before == InstanceState.RETIRED and other != InstanceState.RETIRED:
+            frame.record(EventType.REVIVED, older)
         frame.record(EventType.MERGED, younger, other_slot=older)
+        if _LIVELINESS.index(other) > _LIVELINESS.index(before):
+            tracks.state[older] = max(other, InstanceState.ACTIVE)  # a tentative one revives a retired one
         tracks.num_observations[older] = max(tracks.num_observations[older], tracks.num_observations[younger])
         tracks.first_seen_ns[older] = min(tracks.first_seen_ns[older], tracks.first_seen_ns[younger])
         tracks.last_seen_ns[older] = max(tracks.last_seen_ns[older], tracks.last_seen_ns[younger])
         tracks.num_missed[older] = min(tracks.num_missed[older], tracks.num_missed[younger])
-        if tracks.num_missed[older] == 0:
-            tracks.state[older] = InstanceState.ACTIVE
         frame.heir_of_slot[frame.heir_of_slot == younger] = older
         tracks.remove(younger)
         frame.changed[older] = True
