@@ -15,12 +15,12 @@ from autoseg3d_ros.structures import NO_INSTANCE, Frame, FrameError, InstanceSta
 
 
 class SheetSampler:
-    """Keeps a few frames, evenly spread over a run, while the frames pass by; they are drawn at the end."""
+    """Draws a few frames, evenly spread over a run, while the frames pass by; none of them is kept."""
 
     def __init__(self, num_frames: int) -> None:
         self._wanted = deque(spread(num_frames))
         self._start_ns: int | None = None
-        self._kept: list[tuple[Frame, np.ndarray]] = []
+        self._tiles: list[Tile] = []
 
     def offer(self, number: int, frame: Frame, label_image: np.ndarray) -> None:
         """Take frame `number` if its turn has come; an unusable frame is thus replaced by the next one."""
@@ -28,11 +28,11 @@ class SheetSampler:
         if self._wanted and number >= self._wanted[0]:
             while self._wanted and self._wanted[0] <= number:
                 self._wanted.popleft()
-            self._kept.append((frame, label_image))
+            self._tiles.append(self._tile(frame, label_image))
 
     def sheet(self) -> np.ndarray:
         """Return the contact sheet of what was taken, (H, W, 3) uint8."""
-        return contact_sheet([self._tile(frame, label_image) for frame, label_image in self._kept])
+        return contact_sheet(self._tiles)
 
     def _tile(self, frame: Frame, label_image: np.ndarray) -> Tile:
         seconds = (frame.stamp_ns - (self._start_ns or 0)) / 1e9
