@@ -11,7 +11,6 @@ from autoseg3d_ros.structures import EventType, InstanceEvent, InstanceState
 from autoseg3d_ros.tracking.association import associate
 from autoseg3d_ros.tracking.tracks import NO_SLOT, TrackTable
 
-
 _LIVELINESS = (InstanceState.RETIRED, InstanceState.TENTATIVE, InstanceState.LOST, InstanceState.ACTIVE)
 
 
