@@ -119,6 +119,7 @@ class OnlineSegmenter:
             changed = np.union1d(merged.changed, update.changed)
             changed = changed[state.tracks.id[changed] > 0]
             state.shapes.update(state.map, changed)
+            state.shapes.stand_in(state.map, changed, superpoints.xyz_m, slot_of_point)
             segmented = SegmentedFrame(
                 frame=frame,
                 frame_index=state.frame_index,

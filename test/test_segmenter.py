@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import BlockMasks, NoMasks, frame_of, nothing_touches
+from scenes import NO_PAIRS, BlockMasks, NoMasks, frame_of, nothing_touches
 
 from autoseg3d_ros import config
 from autoseg3d_ros.config import Config
+from autoseg3d_ros.fragment_merging import FragmentRelations
 from autoseg3d_ros.segmenter import OnlineSegmenter
 from autoseg3d_ros.structures import EventType, FrameError, InstanceState
 
@@ -72,6 +73,22 @@ def test_a_record_says_where_and_how_large():
     assert (instance.num_observations, instance.num_missed) == (3, 0)
     assert (instance.first_seen_ns, instance.last_seen_ns) == (100_000_000, 300_000_000)
     assert instance.num_points == online.state.map.num_voxels[1] > 0
+
+
+def test_an_instance_on_voxels_that_another_still_owns_has_a_size_and_keeps_its_id():
+    def apart(frame, superpoints):
+        return FragmentRelations(
+            NO_PAIRS, np.zeros(0, np.float32), np.array([[0, 1]])[: superpoints.num_superpoints - 1]
+        )
+
+    online = OnlineSegmenter(BlockMasks(), apart, Config())
+    for index in range(10):  # a wall that has been seen often ...
+        online.step(frame_of((0, 0, 80, 60, 1.0), index=index))
+    for index in range(10, 14):  # ... turns out to have a picture on it
+        segmented = online.step(frame_of((0, 0, 80, 60, 1.0), (30, 20, 20, 20, 1.0), index=index))
+        assert int(segmented.label_image[30, 40]) == 2
+        picture = next(instance for instance in segmented.instances if instance.id == 2)
+        np.testing.assert_allclose(sorted(picture.box.size_m[:2])[1], 20 / 70, atol=0.03)
 
 
 def test_point_ids_agree_with_the_label_image():

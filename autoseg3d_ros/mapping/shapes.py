@@ -41,6 +41,17 @@ class InstanceShapes:
         for slot, start, end in zip(stale.tolist(), starts.tolist(), ends.tolist(), strict=True):
             self._fit(slot, points[order[start:end]])
 
+    def stand_in(self, instance_map: InstanceMap, slots: np.ndarray, xyz_m: np.ndarray, owner: np.ndarray) -> None:
+        """Fit those of `slots` that hold no voxel, because another still owns theirs, to points of this frame.
+
+        `xyz_m` (N, 3) world points of the frame, `owner` (N,) the slot each was given.
+        """
+        for slot in slots[instance_map.num_voxels[slots] == 0].tolist():
+            points = xyz_m[owner == slot]
+            if len(points):
+                self._fit(slot, points)
+                self._num_points_at_fit[slot] = 0
+
     def _fit(self, slot: int, points: np.ndarray) -> None:
         self._num_points_at_fit[slot] = len(points)
         if len(points) == 0:
