@@ -27,13 +27,12 @@ class _Part:
 
     def version(self) -> str:
         """Return its version, "installed" where it tells none, or "missing"; nothing is imported."""
-        spec = importlib.util.find_spec(self.module)
-        if spec is None or spec.origin is None:  # a folder of that name is found without an origin
-            return "missing"
         try:
             return importlib.metadata.version(self.distribution or self.module)
         except importlib.metadata.PackageNotFoundError:
-            return "installed"
+            spec = importlib.util.find_spec(self.module)
+            # A mere folder of that name is found without an origin.
+            return "missing" if spec is None or spec.origin is None else "installed"
 
 
 _PARTS = (
