@@ -13,7 +13,8 @@ def build_environment(prefix: Path, environment: Mapping[str, str] = os.environ)
 
     Where ROS 2 is sourced they are the present ones; else ROS 2 is in `prefix`, and nothing of another overlay counts.
     """
-    variables = dict(environment)
+    # colcon's own limit, `make -j2 -l2` on two cores, starts one compiler at a time where anything else runs.
+    variables = {**environment, "MAKEFLAGS": f"-j{os.cpu_count()}"}
     if variables.get("ROS_DISTRO"):
         return variables
     # The last one says that the wheels' library folders are in LD_LIBRARY_PATH, which is replaced here.
