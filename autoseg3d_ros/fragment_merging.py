@@ -94,10 +94,15 @@ class FragmentMerger:
     def __init__(self, config: TrackingConfig) -> None:
         self._config = config
 
-    def merge(self, relations: FragmentRelations, superpoints: Superpoints, evidence: MapEvidence) -> Detections:
-        """Return the objects of a frame: geometry now, held against what the map has learned."""
+    def owners(self, superpoints: Superpoints, evidence: MapEvidence) -> np.ndarray:
+        """Return the slot (S,) int32 that each superpoint is part of, 0 = none."""
         size = np.bincount(superpoints.superpoint, minlength=superpoints.num_superpoints)
-        owner = self._owners(superpoints, evidence)
+        counts = evidence.counts(superpoints.superpoint, superpoints.num_superpoints)
+        return owners(counts, size, evidence.num_voxels, self._config.owner_share)
+
+    def merge(self, relations: FragmentRelations, superpoints: Superpoints, owner: np.ndarray) -> Detections:
+        """Return the objects of a frame: geometry now, held against what the map has learned, `owner` (S,)."""
+        size = np.bincount(superpoints.superpoint, minlength=superpoints.num_superpoints)
         group = group_fragments(size, owner, relations.joined, relations.strength, relations.apart)
         num_groups = _num_labels(group)
         group_of_point = group[superpoints.superpoint]
@@ -109,7 +114,12 @@ class FragmentMerger:
         )
 
     def votes(
-        self, relations: FragmentRelations, superpoints: Superpoints, evidence: MapEvidence, tracks: TrackTable
+        self,
+        relations: FragmentRelations,
+        superpoints: Superpoints,
+        evidence: MapEvidence,
+        owner: np.ndarray,
+        tracks: TrackTable,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return pairs of slots that this frame takes for one object and for two, each (P, 2) int64.
 
@@ -118,18 +128,12 @@ class FragmentMerger:
         """
         home = self._homes(relations, superpoints, evidence)
         together = {pair for members in _members(home) for pair in combinations(members, 2)}
-        owner_pairs = self._owners(superpoints, evidence)[relations.apart]
+        owner_pairs = owner[relations.apart]
         touching = {(min(pair), max(pair)) for pair in owner_pairs.tolist() if pair[0] != pair[1] and min(pair) > 0}
         parted = {
             pair for pair in tracks.same_object_votes if min(home[list(pair)]) >= 0 and len(set(home[list(pair)])) > 1
         }
         return _pairs(together), _pairs((touching | parted) - together)
-
-    def _owners(self, superpoints: Superpoints, evidence: MapEvidence) -> np.ndarray:
-        """Return the slot (S,) that each superpoint is part of, 0 = none."""
-        size = np.bincount(superpoints.superpoint, minlength=superpoints.num_superpoints)
-        counts = evidence.counts(superpoints.superpoint, superpoints.num_superpoints)
-        return owners(counts, size, evidence.num_voxels, self._config.owner_share)
 
     def _homes(self, relations: FragmentRelations, superpoints: Superpoints, evidence: MapEvidence) -> np.ndarray:
         """Return the geometric group (num_slots,) that holds most of what is seen of each slot, -1 for none."""

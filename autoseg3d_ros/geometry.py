@@ -11,14 +11,13 @@ _KEY_BITS = 21  # per axis: ±2^20 voxels, that is ±20 km at 2 cm
 _KEY_OFFSET = 1 << (_KEY_BITS - 1)
 
 
-def backproject(depth_m: np.ndarray, camera: CameraIntrinsics) -> np.ndarray:
-    """Return the camera-frame point of every pixel, (H, W, 3) float32 metres; invalid depth gives the origin."""
-    column = (np.arange(camera.width, dtype=np.float32) - np.float32(camera.cx)) / np.float32(camera.fx)
-    row = (np.arange(camera.height, dtype=np.float32) - np.float32(camera.cy)) / np.float32(camera.fy)
-    points = np.empty((*depth_m.shape, 3), np.float32)
-    points[..., 0] = column[None, :] * depth_m
-    points[..., 1] = row[:, None] * depth_m
-    points[..., 2] = depth_m
+def backproject(pixel: np.ndarray, depth_m: np.ndarray, camera: CameraIntrinsics) -> np.ndarray:
+    """Return the camera-frame points (N, 3) float32, metres, of pixels (N,) row * W + column with depths (N,)."""
+    row, column = np.divmod(pixel, camera.width)
+    points = np.empty((len(pixel), 3), np.float32)
+    points[:, 0] = (column - camera.cx) / camera.fx * depth_m
+    points[:, 1] = (row - camera.cy) / camera.fy * depth_m
+    points[:, 2] = depth_m
     return points
 
 
@@ -26,17 +25,6 @@ def transform_points(target_from_source: np.ndarray, points_m: np.ndarray) -> np
     """Return (..., 3) points of the same dtype, moved by a (4, 4) rigid transform."""
     rotation = target_from_source[:3, :3].astype(points_m.dtype)
     return points_m @ rotation.T + target_from_source[:3, 3].astype(points_m.dtype)
-
-
-def project(points_m: np.ndarray, camera: CameraIntrinsics) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixel coordinates (N, 2) int64 (column, row) of camera-frame points, and which are in view, (N,) bool."""
-    depth = points_m[:, 2]
-    in_front = depth > 1e-6
-    safe_depth = np.where(in_front, depth, 1.0)
-    column = np.rint(points_m[:, 0] / safe_depth * camera.fx + camera.cx).astype(np.int64)
-    row = np.rint(points_m[:, 1] / safe_depth * camera.fy + camera.cy).astype(np.int64)
-    in_view = in_front & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    return np.stack([column, row], axis=1), in_view
 
 
 def voxel_keys(xyz_m: np.ndarray, voxel_m: float) -> np.ndarray:
@@ -49,12 +37,6 @@ def pack_cells(cell: np.ndarray) -> np.ndarray:
     """Return the int64 key of each (N, 3) int64 voxel cell; cells beyond ±2^20 are clamped to the rim."""
     cell = np.clip(cell + _KEY_OFFSET, 0, (1 << _KEY_BITS) - 1)
     return (cell[..., 0] << (2 * _KEY_BITS)) | (cell[..., 1] << _KEY_BITS) | cell[..., 2]
-
-
-def unpack_cells(keys: np.ndarray) -> np.ndarray:
-    """Return the (N, 3) int64 voxel cells of (N,) keys; inverse of `pack_cells`."""
-    mask = (1 << _KEY_BITS) - 1
-    return np.stack([keys >> (2 * _KEY_BITS), (keys >> _KEY_BITS) & mask, keys & mask], axis=-1) - _KEY_OFFSET
 
 
 def box_iou(boxes_a_m: np.ndarray, boxes_b_m: np.ndarray) -> np.ndarray:

@@ -93,11 +93,13 @@ class OnlineSegmenter:
         # Fragments of one object become one detection: geometry now, held against what the map has learned.
         with clock.stage("merge"):
             evidence = MapEvidence(*state.map.slots_at(superpoints.xyz_m), state.map.num_voxels)
-            together, apart = self._merger.votes(relations, superpoints, evidence, state.tracks)
+            owner = self._merger.owners(superpoints, evidence)
+            together, apart = self._merger.votes(relations, superpoints, evidence, owner, state.tracks)
             merged = self._tracker.merge_duplicates(state.tracks, together, apart, frame.stamp_ns)
             if self._pass_on(merged):
                 evidence = MapEvidence(*state.map.slots_at(superpoints.xyz_m), state.map.num_voxels)
-            detections = self._merger.merge(relations, superpoints, evidence)
+                owner = self._merger.owners(superpoints, evidence)
+            detections = self._merger.merge(relations, superpoints, owner)
 
         # Detections meet the tracks in long-term memory: matches, births, losses, revivals.
         with clock.stage("track"):

@@ -126,7 +126,7 @@ def median_distance_m(one: Frame, other: Frame) -> float:
     """Return the median distance from the points of `one` that `other` sees to the nearest point of `other`."""
     clouds_m = []
     for frame in (one, other):
-        points_m = backproject(frame.depth_m, frame.camera).reshape(-1, 3)
+        points_m = backproject(np.arange(frame.depth_m.size), frame.depth_m.ravel(), frame.camera)
         points_m = points_m[(points_m[:, 2] > 0.2) & (points_m[:, 2] < 0.8)]
         clouds_m.append(transform_points(frame.world_from_camera, points_m))
     pixels, depth_m = project(transform_points(np.linalg.inv(other.world_from_camera), clouds_m[0]), other.camera)

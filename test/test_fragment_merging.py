@@ -31,20 +31,21 @@ TABLE = Tracker(TrackingConfig(), LimitsConfig()).new_table()
 
 
 def votes(relation, superpoints, evidence, table=TABLE):
-    together, apart = MERGER.votes(relation, superpoints, evidence, table)
+    together, apart = MERGER.votes(relation, superpoints, evidence, MERGER.owners(superpoints, evidence), table)
     return together.tolist(), apart.tolist()
 
 
 def test_an_empty_frame_has_no_detections_and_no_votes():
     nothing = superpoints_of()
     evidence = MapEvidence(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(4, np.int64))
-    assert len(MERGER.merge(NO_RELATIONS, nothing, evidence)) == 0
+    assert len(MERGER.merge(NO_RELATIONS, nothing, MERGER.owners(nothing, evidence))) == 0
     assert votes(NO_RELATIONS, nothing, evidence) == ([], [])
 
 
 def test_joined_fragments_become_one_detection_with_one_box():
     superpoints = superpoints_of(*THREE)
-    detections = MERGER.merge(relations(joined=[(0, 1)]), superpoints, evidence_of(superpoints, -1, -1, -1))
+    owner = MERGER.owners(superpoints, evidence_of(superpoints, -1, -1, -1))
+    detections = MERGER.merge(relations(joined=[(0, 1)]), superpoints, owner)
     assert detections.of_superpoint.tolist() == [0, 0, 1]
     assert detections.num_points.tolist() == [1200, 600]
     one = superpoints.xyz_m[superpoints.superpoint < 2]

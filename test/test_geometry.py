@@ -12,38 +12,23 @@ CAMERA = CameraIntrinsics(width=64, height=48, fx=50.0, fy=60.0, cx=31.5, cy=23.
 
 
 def test_backprojection_by_hand():
-    depth = np.zeros((48, 64), np.float32)
-    depth[20, 40] = 2.0
-    points = geometry.backproject(depth, CAMERA)
-    np.testing.assert_allclose(points[20, 40], [(40 - 31.5) / 50 * 2, (20 - 23.5) / 60 * 2, 2.0], rtol=1e-6)
-    assert not points[0, 0].any()
-
-
-def test_projection_undoes_backprojection():
-    depth = np.random.default_rng(0).uniform(0.5, 4.0, (48, 64)).astype(np.float32)
-    pixel, in_view = geometry.project(geometry.backproject(depth, CAMERA).reshape(-1, 3), CAMERA)
-    assert in_view.all()
-    row, column = np.divmod(np.arange(48 * 64), 64)
-    np.testing.assert_array_equal(pixel, np.stack([column, row], axis=1))
-
-
-def test_what_is_behind_or_beside_the_camera_is_not_in_view():
-    points = np.array([[0, 0, -1.0], [0, 0, 0.0], [9, 0, 1.0], [0, 0, 1.0]], np.float32)
-    assert geometry.project(points, CAMERA)[1].tolist() == [False, False, False, True]
+    points = geometry.backproject(np.array([20 * 64 + 40]), np.array([2.0], np.float32), CAMERA)
+    np.testing.assert_allclose(points, [[(40 - 31.5) / 50 * 2, (20 - 23.5) / 60 * 2, 2.0]], rtol=1e-6)
+    assert points.dtype == np.float32
+    assert geometry.backproject(np.zeros(0, int), np.zeros(0, np.float32), CAMERA).shape == (0, 3)
 
 
 @given(st.lists(st.tuples(*[st.integers(-(2**20), 2**20 - 1)] * 3), min_size=1, max_size=20))
-def test_packing_cells_is_reversible_and_never_negative(cells):
-    cells = np.array(cells, np.int64)
-    keys = geometry.pack_cells(cells)
+def test_keys_are_as_distinct_as_cells_and_never_negative(cells):
+    keys = geometry.pack_cells(np.array(cells, np.int64))
     assert (keys >= 0).all()
-    np.testing.assert_array_equal(geometry.unpack_cells(keys), cells)
+    assert len(np.unique(keys)) == len(set(cells))
 
 
 def test_voxels_are_floors_not_roundings():
     points = np.array([[-0.001, 0.0, 0.0199], [0.0, 0.0201, 0.021]], np.float32)
-    cells = geometry.unpack_cells(geometry.voxel_keys(points, 0.02))
-    assert cells.tolist() == [[-1, 0, 0], [0, 1, 1]]
+    expected = geometry.pack_cells(np.array([[-1, 0, 0], [0, 1, 1]]))
+    np.testing.assert_array_equal(geometry.voxel_keys(points, 0.02), expected)
 
 
 @pytest.mark.parametrize(

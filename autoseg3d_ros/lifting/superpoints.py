@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from autoseg3d_ros.config import DepthConfig, LiftingConfig
-from autoseg3d_ros.geometry import transform_points
+from autoseg3d_ros.geometry import backproject, transform_points
 from autoseg3d_ros.structures import NO_MASK, Frame, Masks2D, Superpoints
 
 _STEP_SHARE = 0.05  # neighbouring depths that differ by more than this share lie on different surfaces
@@ -26,8 +26,9 @@ def lift(frame: Frame, masks: Masks2D, depth: DepthConfig, lifting: LiftingConfi
     candidates = np.flatnonzero((valid & (ids != NO_MASK)).ravel())
     pixel = _sample(candidates, lifting.num_points, seed, frame.stamp_ns)
     present, superpoint = np.unique(ids.ravel()[pixel], return_inverse=True)
+    points_m = backproject(pixel, frame.depth_m.ravel()[pixel], frame.camera)
     return Superpoints(
-        xyz_m=transform_points(frame.world_from_camera, _points_of_pixels(frame, pixel)),
+        xyz_m=transform_points(frame.world_from_camera, points_m),
         rgb=frame.rgb.reshape(-1, 3)[pixel],
         pixel=pixel,
         superpoint=superpoint.astype(np.int32).reshape(-1),
@@ -61,16 +62,6 @@ def _sample(candidates: np.ndarray, num_points: int, seed: int, stamp_ns: int) -
     bounds = np.arange(num_points + 1) * len(candidates) // num_points
     within = np.random.default_rng([seed, stamp_ns]).random(num_points)
     return candidates[bounds[:-1] + (within * np.diff(bounds)).astype(np.int64)]
-
-
-def _points_of_pixels(frame: Frame, pixel: np.ndarray) -> np.ndarray:
-    row, column = np.divmod(pixel, frame.camera.width)
-    depth = frame.depth_m.ravel()[pixel]
-    points = np.empty((len(pixel), 3), np.float32)
-    points[:, 0] = (column - frame.camera.cx) / frame.camera.fx * depth
-    points[:, 1] = (row - frame.camera.cy) / frame.camera.fy * depth
-    points[:, 2] = depth
-    return points
 
 
 def _renumbered(ids: np.ndarray, present: np.ndarray) -> np.ndarray:
