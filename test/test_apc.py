@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from autoseg3d_ros.data.apc import ApcBin, ApcShelf
 from autoseg3d_ros.data.images import write_png
 from autoseg3d_ros.data.source import FrameSource, SourceError
-from autoseg3d_ros.geometry import backproject, project, transform_points
+from autoseg3d_ros.geometry import backproject, transform_points
 from autoseg3d_ros.structures import Frame, FrameError
 
 SHELF_INFO = """# Environment: shelf
@@ -129,7 +129,8 @@ def median_distance_m(one: Frame, other: Frame) -> float:
         points_m = backproject(np.arange(frame.depth_m.size), frame.depth_m.ravel(), frame.camera)
         points_m = points_m[(points_m[:, 2] > 0.2) & (points_m[:, 2] < 0.8)]
         clouds_m.append(transform_points(frame.world_from_camera, points_m))
-    pixels, depth_m = project(transform_points(np.linalg.inv(other.world_from_camera), clouds_m[0]), other.camera)
+    rays = transform_points(np.linalg.inv(other.world_from_camera), clouds_m[0]) @ other.camera.matrix().T
+    pixels, depth_m = rays[:, :2] / rays[:, 2:], rays[:, 2]
     seen = (depth_m > 0) & (pixels >= 0).all(axis=1) & (pixels < (640, 480)).all(axis=1)
     assert seen.mean() > 0.3
     return float(np.median(cKDTree(clouds_m[1]).query(clouds_m[0][seen][::20])[0]))
