@@ -17,7 +17,7 @@ from autoseg3d_ros.data.synthetic.primitives import box, rigid
 from autoseg3d_ros.data.synthetic.raycast import RayCaster
 from autoseg3d_ros.data.synthetic.render import Renderer, View
 from autoseg3d_ros.data.synthetic.room import FurnitureKind
-from autoseg3d_ros.data.synthetic.scene import Material, Model, Part, Scene, SceneInstance
+from autoseg3d_ros.data.synthetic.scene import Light, Material, Model, Part, Scene, SceneInstance
 from autoseg3d_ros.data.synthetic.sensor import MAX_DEPTH_M, MIN_DEPTH_M, sense_color, sense_depth
 from autoseg3d_ros.structures import CameraIntrinsics, Frame, RigidPose
 
@@ -44,7 +44,8 @@ def closed_room_with(*models: tuple[Model, np.ndarray]) -> Scene:
     shell += [box((4.2, 0.1, 3), (0, side * 2.05, 0)) for side in (-1, 1)]
     building = SceneInstance(0, Model("building", tuple(Part(mesh, GREY) for mesh in shell)), np.eye(4))
     instances = tuple(SceneInstance(index, model, pose) for index, (model, pose) in enumerate(models, start=1))
-    return Scene(building, instances, lamp_m=(0.0, 0.0, 2.9), walk_area_m=(-1.0, -1.0, 1.0, 1.0))
+    outline = ((-2.0, -2.0), (2.0, -2.0), (2.0, 2.0), (-2.0, 2.0))
+    return Scene(building, instances, (Light((0.0, 0.0, 2.9)),), outline, 3.0, walk_area_m=(-1.0, -1.0, 1.0, 1.0))
 
 
 BLOCK = Model("block", (Part(box((0.42, 0.22, 0.5)), GREY),))

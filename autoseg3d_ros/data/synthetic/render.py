@@ -1,4 +1,4 @@
-"""A scene as an ideal camera sees it: exact depth, exact instances, Lambert shading under one lamp."""
+"""A scene as an ideal camera sees it: exact depth, exact instances, Lambert shading under small lamps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from autoseg3d_ros.data.synthetic.patterns import Mottled
 from autoseg3d_ros.data.synthetic.raycast import Hits, RayCaster
-from autoseg3d_ros.data.synthetic.scene import Scene
+from autoseg3d_ros.data.synthetic.scene import Light, Scene
 from autoseg3d_ros.structures import CameraIntrinsics, Frame, RigidPose
 
 _AMBIENT = 0.42
@@ -33,7 +33,7 @@ class Renderer:
     """A scene and a camera, ready to be looked through from many poses."""
 
     def __init__(self, scene: Scene, camera: CameraIntrinsics) -> None:
-        self._lamp = np.asarray(scene.lamp_m, dtype=np.float32)
+        self._lights = scene.lights
         self._caster = RayCaster(scene)
         surfaces = self._caster.surfaces
         self._instance = np.array([surface.instance_id for surface in surfaces], dtype=np.int32)
@@ -63,15 +63,21 @@ class Renderer:
         )
 
     def _shaded(self, points_m: np.ndarray, hits: Hits) -> np.ndarray:
-        to_lamp = self._lamp[:, None] - points_m
+        arriving = np.repeat(_AMBIENT * (0.8 + 0.2 * hits.normals[2])[None], 3, axis=0)  # (3, N)
+        for light in self._lights:
+            arriving += np.array(light.color, np.float32)[:, None] * self._from(light, points_m, hits)
+        shown = np.clip(self._reflectance(points_m, hits.surface) * arriving, 0, 1) ** np.float32(1 / _GAMMA)
+        return np.ascontiguousarray(shown.T).reshape(*self._shape, 3)
+
+    def _from(self, light: Light, points_m: np.ndarray, hits: Hits) -> np.ndarray:
+        """Return (N,) what arrives from one lamp."""
+        lamp = np.asarray(light.position_m, dtype=np.float32)
+        to_lamp = lamp[:, None] - points_m
         square = (to_lamp**2).sum(axis=0)
         lambert = np.maximum((to_lamp * hits.normals).sum(axis=0), 0) / np.sqrt(square)
-        sharp = self._caster.lit(points_m, hits.normals, self._lamp).astype(np.float32).reshape(self._shape)
+        sharp = self._caster.lit(points_m, hits.normals, lamp).astype(np.float32).reshape(self._shape)
         lit = cv2.GaussianBlur(sharp, (_PENUMBRA_PX, _PENUMBRA_PX), 0).ravel()
-        ambient = _AMBIENT * (0.8 + 0.2 * hits.normals[2])
-        radiance = self._reflectance(points_m, hits.surface) * (ambient + _LAMP * lit * lambert / (2 + square))
-        shown = np.clip(radiance, 0, 1) ** np.float32(1 / _GAMMA)
-        return np.ascontiguousarray(shown.T).reshape(*self._shape, 3)
+        return _LAMP * light.strength * lit * lambert / (2 + square)
 
     def _reflectance(self, points_m: np.ndarray, surface: np.ndarray) -> np.ndarray:
         """Return the linear colour (3, N) of the points (3, N) on their surfaces (N,)."""

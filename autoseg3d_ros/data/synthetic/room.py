@@ -14,7 +14,7 @@ import numpy as np
 from autoseg3d_ros.data.synthetic import furniture
 from autoseg3d_ros.data.synthetic.materials import flooring, plain, wall_paint, wood
 from autoseg3d_ros.data.synthetic.primitives import box, rigid
-from autoseg3d_ros.data.synthetic.scene import Model, Part, Scene, SceneInstance
+from autoseg3d_ros.data.synthetic.scene import Light, Model, Part, Scene, SceneInstance
 
 _WALL_M = 0.1
 _WALL_GAP_M = 0.03  # furniture is not pressed into the wall
@@ -42,7 +42,9 @@ def furnished_room(seed: int, furniture_kind: FurnitureKind = "closed") -> Scene
     return Scene(
         building=SceneInstance(0, _building(width, length, height, rng), np.eye(4)),
         instances=tuple(SceneInstance(index, model, pose) for index, (model, pose) in enumerate(placed, start=1)),
-        lamp_m=(rng.uniform(-0.4, 0.4), 0.45 * length + rng.uniform(-0.2, 0.2), height - 0.25),
+        lights=(Light((rng.uniform(-0.4, 0.4), 0.45 * length + rng.uniform(-0.2, 0.2), height - 0.25)),),
+        outline_m=((-width / 2, 0.0), (width / 2, 0.0), (width / 2, length), (-width / 2, length)),
+        height_m=height,
         walk_area_m=(-0.7, 0.75, 0.7, 1.95),
     )
 

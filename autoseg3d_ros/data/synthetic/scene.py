@@ -67,12 +67,23 @@ class SceneInstance:
 
 
 @dataclass(frozen=True)
+class Light:
+    """A small lamp."""
+
+    position_m: tuple[float, float, float]  # world
+    strength: float = 1.0  # 1 = as bright as the one lamp of a room
+    color: Color = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
 class Scene:
     """A lit room with everything in it."""
 
     building: SceneInstance  # id 0
-    instances: tuple[SceneInstance, ...]  # ids 1, 2, ... in this order
-    lamp_m: tuple[float, float, float]  # world position of the point light
+    instances: tuple[SceneInstance, ...]  # ids above 0, each once, rising
+    lights: tuple[Light, ...]
+    outline_m: tuple[tuple[float, float], ...]  # corners of the floor in x and y, counter-clockwise, not always convex
+    height_m: float  # of the ceiling
     walk_area_m: tuple[float, float, float, float]  # x_min, y_min, x_max, y_max kept free for the camera
 
     @property
