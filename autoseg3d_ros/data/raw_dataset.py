@@ -1,0 +1,42 @@
+"""What `autoseg3d prepare` asks of a benchmark's raw files, whatever their format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from autoseg3d_ros.data.scene_folder import SceneInfo, TruthMesh
+from autoseg3d_ros.structures import CameraIntrinsics, Frame, FrameError
+
+
+@dataclass(frozen=True)
+class RawScene:
+    """One scene of a benchmark, read from its raw files."""
+
+    info: SceneInfo
+    camera: CameraIntrinsics
+    depth_units_a_metre: float
+    frame_rate_hz: float  # of the frames that are kept
+    num_frames: int
+    frames: Callable[[], Iterator[Frame | FrameError]]  # in the world of the mesh; without truth
+    mesh: TruthMesh
+
+
+class RawDataset(Protocol):
+    """The raw files of one benchmark below one folder."""
+
+    name: str
+
+    def scene_names(self) -> list[str]:
+        """Return the scenes that are there or ought to be. Raises SourceError where the folder holds none."""
+        ...
+
+    def missing_files(self, scene: str) -> list[Path]:
+        """Return the files without which the scene cannot be prepared."""
+        ...
+
+    def read(self, scene: str) -> RawScene:
+        """Open a scene; frames are read when asked for. Raises SourceError that names file and fix."""
+        ...
