@@ -28,6 +28,7 @@ CORE_LIBRARIES = {
     "PIL": ("python3-pil", "pillow"),
     "cv2": ("python3-opencv", "opencv-python-headless"),
     "embreex": (None, "embreex"),
+    "matplotlib": ("python3-matplotlib", "matplotlib"),
     "numpy": ("python3-numpy", "numpy"),
     "rerun": (None, "rerun-sdk"),
     "rosbags": (None, "rosbags"),
