@@ -15,22 +15,28 @@ from autoseg3d_ros.structures import CameraIntrinsics, Frame, FrameError
 class RawScene:
     """One scene of a benchmark, read from its raw files."""
 
-    info: SceneInfo
+    info: SceneInfo  # where an instance has a box, pixels more than 5 cm outside it are not labelled with it
     camera: CameraIntrinsics
     depth_units_a_metre: float
     frame_rate_hz: float  # of the frames that are kept
     num_frames: int
     frames: Callable[[], Iterator[Frame | FrameError]]  # in the world of the mesh; without truth
     mesh: TruthMesh
+    has_labels: bool = True  # False: a test scene whose truth is kept back; no instance images are written
+    warnings: tuple[str, ...] = ()  # what was odd but did not hinder, each with file and what became of it
 
 
 class RawDataset(Protocol):
-    """The raw files of one benchmark below one folder."""
+    """The raw files of one benchmark below one folder; an instance must survive pickling, for worker processes."""
 
     name: str
 
     def scene_names(self) -> list[str]:
         """Return the scenes that are there or ought to be. Raises SourceError where the folder holds none."""
+        ...
+
+    def split_of(self, scene: str) -> str:
+        """Return one of `scene_folder.SPLITS`, without opening the scene."""
         ...
 
     def missing_files(self, scene: str) -> list[Path]:
