@@ -17,11 +17,13 @@ _logger = logging.getLogger(__name__)
 def build_segmenter(config: Config) -> OnlineSegmenter:
     """Return a segmenter with an empty state."""
     # Regions and the judge look at the same surface: one estimator, so that it is computed once a frame.
-    surfaces = SurfaceEstimator(config.regions.working_width_px, config.regions.noise_scale)
-    return OnlineSegmenter(_mask_source(config, surfaces), GeometricJudge(surfaces, config.fragments), config)
+    surfaces = _surface_estimator(config)
+    return OnlineSegmenter(build_mask_source(config, surfaces), GeometricJudge(surfaces, config.fragments), config)
 
 
-def _mask_source(config: Config, surfaces: SurfaceEstimator) -> MaskSource:
+def build_mask_source(config: Config, surfaces: SurfaceEstimator | None = None) -> MaskSource:
+    """Return where the 2D masks come from; `surfaces` is shared with whoever else looks at them."""
+    surfaces = surfaces or _surface_estimator(config)
     if config.masks.source == "truth":
         return TruthMasks(config.masks.fragments, config.seed)
     if config.masks.source == "file":
@@ -29,3 +31,7 @@ def _mask_source(config: Config, surfaces: SurfaceEstimator) -> MaskSource:
     if config.masks.source == "auto":
         _logger.info("masks.source auto: no mask model is configured, using regions of the RGB-D image")
     return RegionMasks(config.regions, surfaces)
+
+
+def _surface_estimator(config: Config) -> SurfaceEstimator:
+    return SurfaceEstimator(config.regions.working_width_px, config.regions.noise_scale)

@@ -16,7 +16,7 @@ from autoseg3d_ros.mapping.instance_map import InstanceMap, MapPoints
 from autoseg3d_ros.mapping.shapes import InstanceShapes
 from autoseg3d_ros.records import instance_records, rois_of_slots
 from autoseg3d_ros.stage_clock import StageClock
-from autoseg3d_ros.structures import Detections, Frame, Instance, SegmentedFrame, Superpoints
+from autoseg3d_ros.structures import Detections, Frame, Instance, Masks2D, SegmentedFrame, Superpoints
 from autoseg3d_ros.tracking.association import geometric_affinity
 from autoseg3d_ros.tracking.tracker import Tracker, TrackUpdate
 from autoseg3d_ros.tracking.tracks import TrackTable
@@ -38,6 +38,7 @@ class Percept:
     """What one frame shows by itself."""
 
     frame: Frame
+    masks: Masks2D
     superpoints: Superpoints
     relations: FragmentRelations
     clock: StageClock
@@ -83,7 +84,7 @@ class OnlineSegmenter:
         # Which superpoints touch, and what the geometry across their borders says.
         with clock.stage("judge"):
             relations = self._judge(frame, superpoints)
-        return Percept(frame, superpoints, relations, clock)
+        return Percept(frame, masks, superpoints, relations, clock)
 
     def remember(self, percept: Percept) -> SegmentedFrame:
         """Fold a percept into the state; percepts come in the order of their frames."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -11,7 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoseg3d_ros.evaluation.identity import IdentityAccumulator, IdentityScores
+from autoseg3d_ros.evaluation.identity import (
+    IdentityAccumulator,
+    IdentityCounts,
+    IdentityScores,
+    pooled_identity,
+)
+from autoseg3d_ros.evaluation.label_overlap import frame_overlap, label_overlap
 from autoseg3d_ros.evaluation.results import format_scores, scores_as_dict
 
 NAN = float("nan")
@@ -125,6 +132,37 @@ def test_images_that_cannot_be_compared_are_refused() -> None:
         accumulator.update(ONE, ONE - 1)
 
 
+def test_labels_share_pixels() -> None:
+    found = label_overlap(strip((0, 2), (5, 3), (2, 1)), strip((9, 3), (0, 3)))
+    assert (found.truth_ids.tolist(), found.predicted_ids.tolist()) == ([0, 2, 5], [0, 9])
+    assert found.common_px.tolist() == [[0, 2], [1, 0], [2, 1]]
+    assert (found.truth_px.tolist(), found.predicted_px.tolist()) == ([2, 1, 3], [3, 3])
+    empty = label_overlap(np.zeros((0, 4), int), np.zeros((0, 4), int))
+    assert (empty.truth_ids.tolist(), empty.common_px.shape) == ([], (0, 0))
+
+
+def test_a_frame_says_what_is_visible_and_what_matches() -> None:
+    frame = frame_overlap(strip((1, 10), (2, 10), (3, 4)), strip((7, 6), (8, 14), (0, 4)), min_truth_px=5)
+    assert (frame.truth_ids.tolist(), frame.predicted_ids.tolist()) == ([1, 2], [7, 8])
+    np.testing.assert_allclose(frame.iou, [[6 / 10, 4 / 20], [0, 10 / 14]])
+    assert frame.matches == {1: 7, 2: 8}
+
+
+def test_an_overlap_serves_as_well_as_its_images() -> None:
+    by_images, by_overlap = IdentityAccumulator(min_truth_px=1), IdentityAccumulator()
+    for frame in [(TWO, SWAPPED), (TWO, TWO), (ONE, NOTHING)]:
+        by_images.update(*frame)
+        by_overlap.update_overlap(frame_overlap(*frame, min_truth_px=1))
+    assert by_overlap.counts() == by_images.counts()
+
+
+def test_counts_survive_json() -> None:
+    accumulator = IdentityAccumulator(min_truth_px=1)
+    accumulator.update(TWO, strip((1, 7), (3, 13)))
+    counts = accumulator.counts()
+    assert IdentityCounts(**json.loads(json.dumps(dataclasses.asdict(counts)))) == counts
+
+
 label_images = st.lists(st.integers(0, 4), min_size=24, max_size=24).map(lambda ids: np.array(ids, np.int32)[None])
 
 
@@ -156,6 +194,21 @@ def test_names_of_predictions_do_not_matter(frames: list[tuple[np.ndarray, np.nd
     before = scores_of(*frames)
     after = scores_of(*((truth, renamed[predicted]) for truth, predicted in frames))
     assert scores_as_dict(before) == pytest.approx(scores_as_dict(after))  # the order of sums may differ
+
+
+@given(st.lists(sequences(), max_size=3))
+@settings(max_examples=50, deadline=None)
+def test_scenes_pool_like_one_sequence_in_which_no_id_returns(
+    scenes: list[list[tuple[np.ndarray, np.ndarray]]],
+) -> None:
+    counts, joined = [], IdentityAccumulator(min_truth_px=1)
+    for number, frames in enumerate(scenes):
+        scene = IdentityAccumulator(min_truth_px=1)
+        for images in frames:
+            scene.update(*images)
+            joined.update(*(np.where(image > 0, image + 10 * number, 0) for image in images))
+        counts.append(scene.counts())
+    assert scores_as_dict(pooled_identity(counts)) == pytest.approx(scores_as_dict(joined.result()))
 
 
 @given(sequences())

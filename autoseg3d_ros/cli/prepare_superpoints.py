@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from autoseg3d_ros import config as configuration
+from autoseg3d_ros.build import build_mask_source
 from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
 from autoseg3d_ros.cli.scene_workers import run_each
@@ -25,10 +27,8 @@ from autoseg3d_ros.config import Config
 from autoseg3d_ros.data.images import write_png
 from autoseg3d_ros.data.scene_folder import MASKS, SUPERPOINTS, SceneFolder
 from autoseg3d_ros.data.source import SourceError
-from autoseg3d_ros.lifting.masks import FileMasks, MaskSource, TruthMasks
-from autoseg3d_ros.lifting.regions import RegionMasks
+from autoseg3d_ros.lifting.masks import FileMasks, MaskSource
 from autoseg3d_ros.lifting.superpoints import lift
-from autoseg3d_ros.lifting.surface import SurfaceEstimator
 from autoseg3d_ros.structures import Frame, FrameError, Masks2D
 
 MASK_SOURCES = ("regions", "truth")
@@ -50,11 +50,8 @@ class LiftingTask:
 
     def mask_source(self, scene: Path) -> MaskSource:
         """Return where the masks of a scene come from. Raises CommandError where they are to be there and are not."""
-        if self.masks == "regions":
-            regions = self.config.regions
-            return RegionMasks(regions, SurfaceEstimator(regions.working_width_px, regions.noise_scale))
-        if self.masks == "truth":
-            return TruthMasks(self.config.masks.fragments, self.config.seed)
+        if self.masks is not None:
+            return build_mask_source(configuration.replace(self.config, {"masks.source": self.masks}))
         if not (scene / MASKS).is_dir():
             raise CommandError(
                 f"{scene / MASKS}: no masks to lift; compute them with --masks regions, or put them there"

@@ -13,19 +13,19 @@ Item = TypeVar("Item")
 _LINE_INTERVAL_S = 5.0
 
 
-def with_progress(items: Iterable[Item], total: int) -> Iterator[Item]:
-    """Yield `items` unchanged and show on stderr how many of `total` frames are done."""
+def with_progress(items: Iterable[Item], total: int, unit: str = "frame") -> Iterator[Item]:
+    """Yield `items` unchanged and show on stderr how many of `total` are done."""
     if sys.stderr.isatty():
-        return iter(tqdm(items, total=total, unit="frame", file=sys.stderr, dynamic_ncols=True))
-    return _with_lines(items, total)
+        return iter(tqdm(items, total=total, unit=unit, file=sys.stderr, dynamic_ncols=True))
+    return _with_lines(items, total, unit)
 
 
-def _with_lines(items: Iterable[Item], total: int) -> Iterator[Item]:
+def _with_lines(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
     started_s = told_s = time.monotonic()
     for done, item in enumerate(items):
         now_s = time.monotonic()
         if now_s - told_s >= _LINE_INTERVAL_S:
             told_s = now_s
             rate = done / (now_s - started_s)
-            print(f"frame {done} of {total}, {rate:.1f} frames/s", file=sys.stderr, flush=True)
+            print(f"{unit} {done} of {total}, {rate:.1f} {unit}s/s", file=sys.stderr, flush=True)
         yield item

@@ -1,15 +1,6 @@
 """How well ids last: identity metrics of label images against instance truth, over a whole sequence.
 
-In each frame a truth mask and a predicted mask match when their IoU exceeds 1/2. Labels of one image do not overlap, so
-at most one mask can match another and no assignment is needed (Kirillov et al., "Panoptic Segmentation", CVPR 2019).
-
-Not counted at all are
-- truth masks below `min_truth_px` pixels,
-- predicted masks of which more than half lies where no truth mask is counted: floor and walls have no truth, and
-  finding them is no error,
-- pixels outside `valid`.
-
-Over the sequence, with TP matches at hand:
+`label_overlap` says which masks count and which match. Over the sequence, with TP matches at hand:
 - IDF1, IDP, IDR: truth ids are assigned to predicted ids one to one, once for the whole sequence, so that the matches
   between partners (IDTP) are most. IDR = IDTP / truth masks, IDP = IDTP / predicted masks, IDF1 their harmonic mean
   (Ristani et al., "Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking", ECCVW 2016).
@@ -19,23 +10,24 @@ Over the sequence, with TP matches at hand:
   be seen do not interrupt it.
 - recall = TP / truth masks, precision = TP / predicted masks, mean IoU of the matches.
 
-A ratio of nothing to nothing is NaN.
+Ids of different scenes are different, so the counts of several scenes add up. A ratio of nothing to nothing is NaN.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-_ID_BITS = 32
+from autoseg3d_ros.evaluation.label_overlap import MIN_TRUTH_PX, FrameOverlap, frame_overlap
 
 
 @dataclass(frozen=True)
 class IdentityScores:
-    """What a sequence scores; the module says how each number is defined."""
+    """What sequences score; the module says how each number is defined."""
 
     idf1: float
     idp: float
@@ -53,10 +45,26 @@ class IdentityScores:
     num_matches: int
 
 
+@dataclass(frozen=True)
+class IdentityCounts:
+    """What a sequence adds to the scores; `dataclasses.asdict` is its JSON."""
+
+    num_frames: int
+    num_truth_ids: int
+    num_predicted_ids: int
+    num_truth_masks: int
+    num_predicted_masks: int
+    num_matches: int
+    num_id_true_positives: int  # IDTP
+    num_switches: int
+    num_fragmentations: int
+    iou_sum: float  # over the matches
+
+
 class IdentityAccumulator:
     """Collects the matches of a sequence, frame by frame."""
 
-    def __init__(self, min_truth_px: int = 100) -> None:
+    def __init__(self, min_truth_px: int = MIN_TRUTH_PX) -> None:
         self._min_truth_px = min_truth_px
         self._num_frames = 0
         self._truth_frames: Counter[int] = Counter()  # truth id -> frames in which it counts
@@ -73,49 +81,35 @@ class IdentityAccumulator:
 
         Raises ValueError where the shapes differ or a label is negative.
         """
-        truth_ids, predicted_ids, iou = self._counted_masks(*_overlaps(truth, predicted, valid))
-        rows, columns = np.nonzero(iou > 0.5)
-        matches = dict(zip(truth_ids[rows].tolist(), predicted_ids[columns].tolist(), strict=True))
-        self._num_frames += 1
-        self._truth_frames.update(truth_ids.tolist())
-        self._predicted_frames.update(predicted_ids.tolist())
-        self._matched_frames.update(matches.items())
-        self._iou_sum += float(iou[rows, columns].sum())
-        self._follow(matches, truth_ids.tolist())
+        self.update_overlap(frame_overlap(truth, predicted, valid, self._min_truth_px))
 
-    def result(self) -> IdentityScores:
-        """Return the scores of the frames so far."""
-        num_truth, num_predicted = self._truth_frames.total(), self._predicted_frames.total()
-        num_matches = self._matched_frames.total()
-        id_true_positives = self._best_partners()
-        return IdentityScores(
-            idf1=_ratio(2 * id_true_positives, num_truth + num_predicted),
-            idp=_ratio(id_true_positives, num_predicted),
-            idr=_ratio(id_true_positives, num_truth),
-            num_switches=self._num_switches,
-            num_fragmentations=self._num_fragmentations,
-            recall=_ratio(num_matches, num_truth),
-            precision=_ratio(num_matches, num_predicted),
-            mean_iou=_ratio(self._iou_sum, num_matches),
+    def update_overlap(self, overlap: FrameOverlap) -> None:
+        """Add one frame whose overlap is known already."""
+        self._num_frames += 1
+        self._truth_frames.update(overlap.truth_ids.tolist())
+        self._predicted_frames.update(overlap.predicted_ids.tolist())
+        self._matched_frames.update(overlap.matches.items())
+        self._iou_sum += float(overlap.iou[overlap.iou > 0.5].sum())
+        self._follow(overlap.matches, overlap.truth_ids.tolist())
+
+    def counts(self) -> IdentityCounts:
+        """Return what the frames so far add to the scores."""
+        return IdentityCounts(
             num_frames=self._num_frames,
             num_truth_ids=len(self._truth_frames),
             num_predicted_ids=len(self._predicted_frames),
-            num_truth_masks=num_truth,
-            num_predicted_masks=num_predicted,
-            num_matches=num_matches,
+            num_truth_masks=self._truth_frames.total(),
+            num_predicted_masks=self._predicted_frames.total(),
+            num_matches=self._matched_frames.total(),
+            num_id_true_positives=self._best_partners(),
+            num_switches=self._num_switches,
+            num_fragmentations=self._num_fragmentations,
+            iou_sum=self._iou_sum,
         )
 
-    def _counted_masks(
-        self, truth_ids: np.ndarray, predicted_ids: np.ndarray, overlap_px: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the truth ids (T,) and predicted ids (P,) that count and their IoU (T, P)."""
-        truth_px, predicted_px = overlap_px.sum(axis=1), overlap_px.sum(axis=0)
-        truth_counts = (truth_ids != 0) & (truth_px >= self._min_truth_px)
-        void_px = overlap_px[~truth_counts].sum(axis=0)
-        predicted_counts = (predicted_ids != 0) & (2 * void_px <= predicted_px)
-        common = overlap_px[np.ix_(truth_counts, predicted_counts)]
-        union = truth_px[truth_counts][:, None] + predicted_px[predicted_counts] - common
-        return truth_ids[truth_counts], predicted_ids[predicted_counts], common / union
+    def result(self) -> IdentityScores:
+        """Return the scores of the frames so far."""
+        return pooled_identity([self.counts()])
 
     def _follow(self, matches: dict[int, int], visible: list[int]) -> None:
         """Count switches and fragmentations of this frame."""
@@ -136,24 +130,28 @@ class IdentityAccumulator:
         return int(frames[linear_sum_assignment(frames, maximize=True)].sum())
 
 
-def _overlaps(
-    truth: np.ndarray, predicted: np.ndarray, valid: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the labels of both images, 0 included where it occurs, and the pixels (T, P) that share each pair."""
-    if truth.shape != predicted.shape or (valid is not None and valid.shape != truth.shape):
-        shapes = [image.shape for image in (truth, predicted, valid) if image is not None]
-        raise ValueError(f"identity scores: expected label images of one size, got {shapes}")
-    if valid is not None:
-        truth, predicted = truth[valid], predicted[valid]
-    if min(truth.min(initial=0), predicted.min(initial=0)) < 0:
-        raise ValueError("identity scores: expected labels from 0 (none) upwards, got a negative one")
-    pairs = (truth.astype(np.int64).ravel() << _ID_BITS) | predicted.astype(np.int64).ravel()
-    pairs, count = np.unique(pairs, return_counts=True)
-    truth_ids, row = np.unique(pairs >> _ID_BITS, return_inverse=True)
-    predicted_ids, column = np.unique(pairs & (2**_ID_BITS - 1), return_inverse=True)
-    overlap_px = np.zeros((len(truth_ids), len(predicted_ids)), dtype=np.int64)
-    overlap_px[row, column] = count
-    return truth_ids, predicted_ids, overlap_px
+def pooled_identity(counts: Sequence[IdentityCounts]) -> IdentityScores:
+    """Return the scores of several scenes together."""
+    num_truth = sum(scene.num_truth_masks for scene in counts)
+    num_predicted = sum(scene.num_predicted_masks for scene in counts)
+    num_matches = sum(scene.num_matches for scene in counts)
+    id_true_positives = sum(scene.num_id_true_positives for scene in counts)
+    return IdentityScores(
+        idf1=_ratio(2 * id_true_positives, num_truth + num_predicted),
+        idp=_ratio(id_true_positives, num_predicted),
+        idr=_ratio(id_true_positives, num_truth),
+        num_switches=sum(scene.num_switches for scene in counts),
+        num_fragmentations=sum(scene.num_fragmentations for scene in counts),
+        recall=_ratio(num_matches, num_truth),
+        precision=_ratio(num_matches, num_predicted),
+        mean_iou=_ratio(sum(scene.iou_sum for scene in counts), num_matches),
+        num_frames=sum(scene.num_frames for scene in counts),
+        num_truth_ids=sum(scene.num_truth_ids for scene in counts),
+        num_predicted_ids=sum(scene.num_predicted_ids for scene in counts),
+        num_truth_masks=num_truth,
+        num_predicted_masks=num_predicted,
+        num_matches=num_matches,
+    )
 
 
 def _ratio(part: float, whole: float) -> float:
