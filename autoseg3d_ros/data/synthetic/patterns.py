@@ -84,6 +84,87 @@ class Band:
         return np.where(inside, np.float32(1), 0.2 * Mottled(0.08).weight(points_m))
 
 
+@dataclass(frozen=True)
+class Stripes:
+    """Bands of equal width along one axis: cloth, wallpaper, corrugation."""
+
+    axis: int = 0
+    pitch_m: float = 0.08
+    share: float = 0.5  # of the pitch that has the accent
+
+    def weight(self, points_m: np.ndarray) -> np.ndarray:
+        return (_fraction(points_m[self.axis] / self.pitch_m + 0.25) < self.share).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Woven checks: two crossing sets of bands, darkest where they cross."""
+
+    pitch_m: float = 0.1
+    axes: tuple[int, int] = (0, 1)
+
+    def weight(self, points_m: np.ndarray) -> np.ndarray:
+        first, second = (_fraction(points_m[axis] / self.pitch_m + 0.25) < 0.5 for axis in self.axes)
+        return np.float32(0.5) * first + np.float32(0.5) * second
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Rectangles of slightly different tone between joints of the accent: tiles, keys, drawer fronts, bricks."""
+
+    pitch_m: tuple[float, float] = (0.3, 0.3)
+    joint_m: float = 0.005
+    axes: tuple[int, int] = (0, 1)
+    offset_m: tuple[float, float] = (0.0, 0.0)  # where one joint is
+    tone: float = 0.25
+
+    def weight(self, points_m: np.ndarray) -> np.ndarray:
+        joint: np.ndarray | bool = False
+        cells = []
+        for axis, pitch, offset in zip(self.axes, self.pitch_m, self.offset_m, strict=True):
+            place = (points_m[axis] - np.float32(offset)) / np.float32(pitch) + np.float32(0.5 * self.joint_m / pitch)
+            cells.append(np.floor(place))
+            joint = joint | (place - cells[-1] < self.joint_m / pitch)
+        tone = np.float32(self.tone) * cell_noise(np.stack(cells))
+        return np.where(joint, np.float32(1), tone)
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Flat areas with curved outlines in a few tones: paintings, camouflage, marble, a map."""
+
+    size_m: float = 0.15
+    num_tones: int = 4
+    offset_m: float = 0.0  # another offset, another picture
+
+    def weight(self, points_m: np.ndarray) -> np.ndarray:
+        noise = soft_noise((points_m + np.float32(self.offset_m)) / np.float32(self.size_m))
+        tone = np.floor((0.5 + 0.75 * noise) * self.num_tones) / np.float32(self.num_tones - 1)
+        return np.clip(tone, 0, 1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Print:
+    """A rectangle of the accent with lines of print in it: labels, posters, pages, lit screens."""
+
+    low_m: tuple[float, float]
+    high_m: tuple[float, float]
+    line_m: float = 0.03
+    axes: tuple[int, int] = (0, 2)
+
+    def weight(self, points_m: np.ndarray) -> np.ndarray:
+        across, up = points_m[self.axes[0]], points_m[self.axes[1]]
+        inside = (across > self.low_m[0]) & (across < self.high_m[0]) & (up > self.low_m[1]) & (up < self.high_m[1])
+        row = np.floor(up / np.float32(self.line_m))
+        words = np.floor(across / np.float32(2.2 * self.line_m) + 0.37 * row)
+        written = (up / np.float32(self.line_m) - row < 0.45) & (cell_noise(np.stack([row, words])) < 0.6)
+        return np.where(inside, np.where(written, np.float32(0.3), np.float32(1)), np.float32(0))
+
+
+def _fraction(values: np.ndarray) -> np.ndarray:
+    return values - np.floor(values)
+
+
 def soft_noise(points: np.ndarray) -> np.ndarray:
     """Return smooth noise (N,) in [-1, 1] with features about one unit wide at (3, N) points."""
     phases = sum(wave[:, None] * axis for wave, axis in zip(_WAVES.T, points, strict=True)) + _PHASES  # (6, N)

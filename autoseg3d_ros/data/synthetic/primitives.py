@@ -19,11 +19,12 @@ class Mesh:
 
     corners_m: np.ndarray  # (F, 3, 3) float64
     normals: np.ndarray  # (F, 3, 3) float64, unit, outward
+    pieces: tuple[int, ...] = (0,)  # first triangle of each surface that the mesh was joined of
 
     def moved(self, target_from_source: np.ndarray) -> Mesh:
         """Return the mesh after a rigid (4, 4) transform."""
         rotation, translation = target_from_source[:3, :3], target_from_source[:3, 3]
-        return Mesh(self.corners_m @ rotation.T + translation, self.normals @ rotation.T)
+        return Mesh(self.corners_m @ rotation.T + translation, self.normals @ rotation.T, self.pieces)
 
 
 def rigid(
@@ -80,10 +81,16 @@ def cylinder(radius_m: float, height_m: float, base_m: Vector = (0.0, 0.0, 0.0))
     return lathe([(0.0, 0.0), (radius_m, 0.0), (radius_m, height_m), (0.0, height_m)], base_m)
 
 
-def superellipsoid(size_m: Vector, exponent: float = 2.0, base_m: Vector = (0.0, 0.0, 0.0)) -> Mesh:
-    """Return the closed surface |x/a|^n + |y/b|^n + |z/c|^n = 1 on `base_m`: n = 2 is an egg, 4 a cushion."""
+def superellipsoid(
+    size_m: Vector, exponent: float = 2.0, base_m: Vector = (0.0, 0.0, 0.0), num_cells: int = 12
+) -> Mesh:
+    """Return the closed surface |x/a|^n + |y/b|^n + |z/c|^n = 1 on `base_m`: n = 2 is an egg, 4 a cushion.
+
+    It has 12 `num_cells`^2 triangles.
+    """
     half = np.asarray(size_m, dtype=np.float64) / 2
-    u, v = np.meshgrid(np.linspace(-1, 1, 13), np.linspace(-1, 1, 13), indexing="ij")
+    ticks = np.linspace(-1, 1, num_cells + 1)
+    u, v = np.meshgrid(ticks, ticks, indexing="ij")
     one = np.ones_like(u)
     faces = []
     for axis in range(3):  # a sphere from the six faces of a cube: no poles, even triangles
@@ -96,6 +103,30 @@ def superellipsoid(size_m: Vector, exponent: float = 2.0, base_m: Vector = (0.0,
     normals = np.sign(unit) * np.abs(unit) ** (exponent - 1) / half
     normals /= np.linalg.norm(normals, axis=2, keepdims=True)
     return Mesh(unit * half + np.asarray(base_m) + np.array([0.0, 0.0, half[2]]), normals)
+
+
+def ribbon(line_m: np.ndarray, height_m: float) -> Mesh:
+    """Return the upright sheet over a (K, 2) line on the ground: a curtain. It has no thickness and two sides."""
+    along = np.gradient(line_m, axis=0)
+    across = np.column_stack([along[:, 1], -along[:, 0], np.zeros(len(along))])
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    low = np.column_stack([line_m, np.zeros(len(line_m))])[None]
+    normals = _triangulated(across[None], across[None])
+    return Mesh(_triangulated(low, low + (0.0, 0.0, height_m)), normals)
+
+
+def joined(meshes: Sequence[Mesh]) -> Mesh:
+    """Return several meshes as one that remembers its pieces."""
+    corners, normals = ([getattr(mesh, name) for mesh in meshes] for name in ("corners_m", "normals"))
+    firsts = np.cumsum([0] + [len(part) for part in corners[:-1]])
+    pieces = tuple(int(first) + start for first, mesh in zip(firsts, meshes, strict=True) for start in mesh.pieces)
+    return Mesh(np.concatenate(corners), np.concatenate(normals), pieces)
+
+
+def piece_bounds(mesh: Mesh) -> np.ndarray:
+    """Return (K, 2, 3) lowest and highest corner of each piece."""
+    low, high = mesh.corners_m.min(axis=1), mesh.corners_m.max(axis=1)  # (F, 3)
+    return np.stack([np.minimum.reduceat(low, mesh.pieces), np.maximum.reduceat(high, mesh.pieces)], axis=1)
 
 
 def _triangulated(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:

@@ -6,12 +6,13 @@ wall, one at each side wall. Which group stands where, its sizes, colours and co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
 from autoseg3d_ros.data.synthetic import furniture
+from autoseg3d_ros.data.synthetic.arrangement import Placed, stand_in_row, stand_on
 from autoseg3d_ros.data.synthetic.materials import flooring, plain, wall_paint, wood
 from autoseg3d_ros.data.synthetic.primitives import box, rigid
 from autoseg3d_ros.data.synthetic.scene import Light, Model, Part, Scene, SceneInstance
@@ -21,7 +22,6 @@ _WALL_GAP_M = 0.03  # furniture is not pressed into the wall
 STATION_WIDTH_M = 2.1  # along the wall, for one group
 
 FurnitureKind = Literal["closed", "open"]
-Placed = tuple[Model, np.ndarray]  # a model and where it stands, station_from_object
 
 
 def furnished_room(seed: int, furniture_kind: FurnitureKind = "closed") -> Scene:
@@ -94,7 +94,7 @@ def _kitchen(rng: np.random.Generator) -> list[Placed]:
     bin_x = counter_x + side * (counter.size_m[0] / 2 + 0.25)
     return [
         (counter, rigid(counter_x, counter.size_m[1] / 2)),
-        *_on_top(counter, counter_x, [[thing(rng)] for thing in things], rng),
+        *stand_on(counter, counter_x, [[thing(rng)] for thing in things], rng),
         (furniture.waste_bin(rng), rigid(bin_x, rng.uniform(0.2, 0.4))),
     ]
 
@@ -123,7 +123,7 @@ def _storage(rng: np.random.Generator) -> list[Placed]:
     drawn = [[_SHELVED[index](rng)] for index in rng.permutation(len(_SHELVED))[:4]]
     return [
         (chest, rigid(chest_x, chest.size_m[1] / 2)),
-        *_on_top(chest, chest_x, drawn, rng),
+        *stand_on(chest, chest_x, drawn, rng),
         (kind, rigid(box_x, box_y, yaw_rad=rng.uniform(-0.1, 0.1))),
         (kind, rigid(twin_x, box_y + rng.uniform(-0.02, 0.05), yaw_rad=rng.uniform(-0.1, 0.1))),
         (furniture.small_box(rng), rigid(rng.choice([box_x, twin_x]), box_y, kind.levels_m[0], rng.uniform(-0.6, 0.6))),
@@ -142,7 +142,9 @@ def _work_place(rng: np.random.Generator) -> list[Placed]:
     chair_pose = rigid(desk_x + side * rng.uniform(0.1, 0.3), depth + 0.25, yaw_rad=np.pi + rng.uniform(-0.5, 0.5))
     return [
         (desk, rigid(desk_x, depth / 2)),
-        *_row(things, (desk_x - width / 2 + 0.04, desk_x + width / 2 - 0.04), (0.3 * depth, 0.6 * depth), top, rng),
+        *stand_in_row(
+            things, (desk_x - width / 2 + 0.04, desk_x + width / 2 - 0.04), (0.3 * depth, 0.6 * depth), top, rng
+        ),
         (chair, chair_pose),
         (bin, rigid(desk_x + side * (width / 2 + 0.2), rng.uniform(0.2, 0.4))),
     ]
@@ -183,7 +185,7 @@ def _library(rng: np.random.Generator) -> list[Placed]:
         (furniture.small_box(rng), rigid(rng.choice([box_x, twin_x]), box_y, kind.levels_m[0], rng.uniform(-0.6, 0.6))),
     ]
     for level, pair in zip(shelf.levels_m[1:], (drawn[:2], drawn[2:4], drawn[4:]), strict=True):
-        placed += _row([[thing] for thing in pair], inside, middle, level, rng)
+        placed += stand_in_row([[thing] for thing in pair], inside, middle, level, rng)
     return placed
 
 
@@ -197,7 +199,7 @@ def _sideboard(rng: np.random.Generator) -> list[Placed]:
     side = rng.choice([-1, 1])
     return [
         (cabinet, rigid(x, depth / 2)),
-        *_on_top(cabinet, x, things, rng),
+        *stand_on(cabinet, x, things, rng),
         (carton, rigid(x + side * (width / 2 + 0.3), rng.uniform(0.3, 0.4), yaw_rad=rng.uniform(-0.4, 0.4))),
     ]
 
@@ -214,40 +216,3 @@ _GROUPS: dict[FurnitureKind, tuple[Callable[[np.random.Generator], list[Placed]]
     "closed": (_kitchen, _corner_seat, _storage, _sideboard),
     "open": (_work_place, _lounge, _library, _sideboard),
 }
-
-
-def _on_top(
-    support: Model, support_x_m: float, piles: Sequence[Sequence[Model]], rng: np.random.Generator
-) -> list[Placed]:
-    """Stand piles of things in a row on a piece of furniture whose back is at the wall."""
-    width, depth = support.size_m[:2]
-    x_range = (support_x_m - width / 2 + 0.04, support_x_m + width / 2 - 0.04)
-    return _row(piles, x_range, (0.4 * depth, 0.6 * depth), support.levels_m[0], rng)
-
-
-def _row(
-    piles: Sequence[Sequence[Model]],
-    x_range_m: tuple[float, float],
-    y_range_m: tuple[float, float],
-    z_m: float,
-    rng: np.random.Generator,
-) -> list[Placed]:
-    """Stand piles of things side by side in random order and with random gaps; the first of a pile is its lowest."""
-    piles = [piles[index] for index in rng.permutation(len(piles))]
-    yaws = [rng.uniform(-0.12, 0.12, len(pile)) for pile in piles]
-    widths = np.array([_width_m(pile, yaw) for pile, yaw in zip(piles, yaws, strict=True)])
-    gaps = rng.dirichlet(np.ones(len(piles) + 1)) * (x_range_m[1] - x_range_m[0] - widths.sum())
-    centres = x_range_m[0] + np.cumsum(gaps[:-1]) + np.cumsum(widths) - widths / 2
-    placed: list[Placed] = []
-    for pile, pile_yaws, x in zip(piles, yaws, centres, strict=True):
-        y, z = rng.uniform(*y_range_m), z_m
-        for model, yaw in zip(pile, pile_yaws, strict=True):
-            placed.append((model, rigid(x, y, z, yaw_rad=yaw)))
-            z += model.size_m[2]
-    return placed
-
-
-def _width_m(pile: Sequence[Model], yaws_rad: np.ndarray) -> float:
-    """Return the width about the pile's axis that its turned things need."""
-    reach = np.array([np.abs(model.bounds_m[:, :2]).max(axis=0) for model in pile])  # (K, 2) half extents in x and y
-    return float(2 * (reach[:, 0] * np.cos(yaws_rad) + reach[:, 1] * np.abs(np.sin(yaws_rad))).max())

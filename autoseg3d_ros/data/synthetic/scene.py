@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from autoseg3d_ros.data.synthetic.patterns import Pattern
-from autoseg3d_ros.data.synthetic.primitives import Mesh
+from autoseg3d_ros.data.synthetic.primitives import Mesh, joined, piece_bounds
 
 Color = tuple[float, float, float]  # linear red, green, blue reflectance in [0, 1]
 
@@ -23,6 +23,7 @@ class Material:
     color: Color
     accent: Color
     pattern: Pattern
+    gloss: float = 0.0  # share of a light that is thrown back as by a mirror: glass and screens near 1
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Part:
 
     mesh: Mesh
     material: Material
+
+    @classmethod
+    def of(cls, material: Material, *meshes: Mesh) -> Part:
+        """Return several meshes of one material as one part: a renderer works part by part."""
+        return cls(joined(meshes), material)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,11 @@ class Model:
         """(2, 3) lowest and highest corner."""
         corners = np.concatenate([part.mesh.corners_m.reshape(-1, 3) for part in self.parts])
         return np.stack([corners.min(axis=0), corners.max(axis=0)])
+
+    @cached_property
+    def pieces_m(self) -> np.ndarray:
+        """(K, 2, 3) bounds of the K pieces: a table's top and each of its legs."""
+        return np.concatenate([piece_bounds(part.mesh) for part in self.parts])
 
     @property
     def size_m(self) -> np.ndarray:
