@@ -14,7 +14,7 @@ _SWEEP_S, _TURN_S = 4.6, 2.7
 _SWEEP_FROM_DEG, _SWEEP_TO_DEG = 68.0, -68.0  # left of the far wall is positive
 _PLACES = 6  # way points on the walk area for one loop
 _EYE_HEIGHT_M = 1.45
-_STEP_HZ = 1.8
+STEP_HZ = 1.8
 # x right, y down, z forward, of a camera that looks along +y of the world
 _LEVEL_FROM_CAMERA = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
@@ -35,21 +35,37 @@ class HandHeldPath:
         times = np.linspace(0, LOOP_S, _PLACES + 1)
         self._course = CubicSpline(times, np.concatenate([course, course[:1]]), bc_type="periodic")
         self._heading_deg = _heading_deg()
-        self._tremor_hz = rng.uniform(0.4, 1.6, (3, 6))
-        self._tremor_phase = rng.uniform(0, 2 * np.pi, (3, 6))
+        self._tremor = Tremor(rng)
 
     def pose(self, time_s: float) -> RigidPose:
         """Return world_from_camera at a time from the start of the path."""
         within = time_s % LOOP_S
         x, y, z, pitch_deg = self._course(within)
-        tremor = np.sin(2 * np.pi * self._tremor_hz * time_s + self._tremor_phase).sum(axis=0)
+        tremor = self._tremor.at(time_s)
         yaw_deg = float(self._heading_deg(within))
-        turn = Rotation.from_euler("ZXY", [yaw_deg, pitch_deg, 0.0] + 0.3 * tremor[:3], degrees=True)
-        matrix = np.eye(4)
-        matrix[:3, :3] = turn.as_matrix() @ _LEVEL_FROM_CAMERA
-        matrix[:3, 3] = np.array([x, y, z]) + 0.004 * tremor[3:]
-        matrix[2, 3] += 0.012 * np.sin(2 * np.pi * _STEP_HZ * time_s)
-        return RigidPose.from_matrix(matrix)
+        place_m = np.array([x, y, z]) + 0.004 * tremor[3:]
+        place_m[2] += 0.012 * np.sin(2 * np.pi * STEP_HZ * time_s)
+        return pose_at(place_m, [yaw_deg, pitch_deg, 0.0] + 0.3 * tremor[:3])
+
+
+class Tremor:
+    """How a hand shakes: a few slow sines, three turns and three shifts."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._hz = rng.uniform(0.4, 1.6, (3, 6))
+        self._phase = rng.uniform(0, 2 * np.pi, (3, 6))
+
+    def at(self, time_s: float) -> np.ndarray:
+        """Return (6,) numbers, mostly in [-2, 2]."""
+        return np.sin(2 * np.pi * self._hz * time_s + self._phase).sum(axis=0)
+
+
+def pose_at(place_m: np.ndarray, yaw_pitch_roll_deg: np.ndarray) -> RigidPose:
+    """Return world_from_camera at a place (3,): yaw left of +y, pitch upwards, roll."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("ZXY", yaw_pitch_roll_deg, degrees=True).as_matrix() @ _LEVEL_FROM_CAMERA
+    matrix[:3, 3] = place_m
+    return RigidPose.from_matrix(matrix)
 
 
 def _heading_deg() -> PchipInterpolator:

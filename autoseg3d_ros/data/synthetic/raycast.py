@@ -47,7 +47,8 @@ class RayCaster:
         )
         meshes = [surface.part.mesh.moved(surface.world_from_object) for surface in self.surfaces]
         corners = np.concatenate([mesh.corners_m for mesh in meshes]).astype(np.float32)
-        self._corner_normals = np.concatenate([mesh.normals for mesh in meshes]).astype(np.float32)  # (F, 3, 3)
+        first, second, third = np.concatenate([mesh.normals for mesh in meshes]).astype(np.float32).transpose(1, 2, 0)
+        self._normals = [np.ascontiguousarray(planes) for planes in (first, second - first, third - first)]  # (3, F)
         self._surface_of_triangle = np.repeat(
             np.arange(len(meshes), dtype=np.uint16), [len(mesh.corners_m) for mesh in meshes]
         )
@@ -62,8 +63,8 @@ class RayCaster:
         origins = np.broadcast_to(origin_m, rows.shape).copy()
         found = self._embree.run(origins, rows, output=True)
         u, v, triangle = found["u"], found["v"], found["primID"]
-        weights = np.stack([1 - u - v, u, v], axis=1)
-        normals = np.ascontiguousarray(np.einsum("nc,nci->in", weights, self._corner_normals[triangle]))
+        at_first, to_second, to_third = (np.take(planes, triangle, axis=1) for planes in self._normals)  # (3, N)
+        normals = at_first + u * to_second + v * to_third
         normals *= -np.sign((normals * directions).sum(axis=0)) / np.sqrt((normals**2).sum(axis=0))
         return Hits(found["tfar"], self._surface_of_triangle[triangle], normals)
 
