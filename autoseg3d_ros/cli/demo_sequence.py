@@ -55,6 +55,6 @@ def generated_sequence(path: Path, num_frames: int, seed: int, furniture_kind: F
 def _digest_of(package: Path) -> str:
     """Return a digest of the code that makes the frames: after a change of it they are made anew."""
     digest = hashlib.sha256()
-    for file in sorted(package.glob("*.py")):
+    for file in sorted(package.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+_MIN_SIZE_PX = 16
 _MASK_SOURCES = ("auto", "regions", "file", "truth")
+_DATASETS = ("scannet", "scannet200", "scenenn", "3rscan", "synthetic")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="segment a source offline and write a run folder"))
-    _add_eval(commands.add_parser("eval", help="score a run folder against the instance truth of its source"))
+    _add_eval(commands.add_parser("eval", help="score a run, or all scenes of a split, against instance truth"))
+    _add_synth(commands.add_parser("synth", help="write scenes of a synthetic world, with exact truth"))
+    _add_prepare(commands.add_parser("prepare", help="write the raw files of a benchmark in a form that reads fast"))
     _add_demo(commands.add_parser("demo", help="play a source to the live ROS node and write what it publishes"))
     _add_bag(commands.add_parser("bag", help="write a source as a rosbag2 file"))
     _add_play(commands.add_parser("play", help="publish a source on ROS topics"))
@@ -52,9 +56,7 @@ def _add_source(parser: argparse.ArgumentParser, *, optional: bool = False) -> N
     parser.add_argument("--format", default="auto", metavar="F", help="layout of SOURCE (default: look and see)")
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    _add_source(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder; a former run is replaced")
+def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="F", help="YAML file of settings")
     parser.add_argument(
         "--set",
@@ -64,9 +66,15 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change one setting; may be repeated (`doctor --settings` lists all)",
     )
-    parser.add_argument("--masks", choices=_MASK_SOURCES, help="where 2D masks come from: short for masks.source")
     parser.add_argument("--model", choices=("none",), default="none", help="learned model; none = geometry alone")
     parser.add_argument("--seed", metavar="N", help="short for --set seed=N")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_source(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="run folder; a former run is replaced")
+    _add_settings(parser)
+    parser.add_argument("--masks", choices=_MASK_SOURCES, help="where 2D masks come from: short for masks.source")
     parser.add_argument("--rerun", type=Path, metavar="F.rrd", help="also write a recording for the rerun viewer")
     parser.add_argument("--limit", type=_count, metavar="N", help="read the first N frames only")
     parser.add_argument(
@@ -79,8 +87,51 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_eval(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
-    _add_source(parser)
+    parser.add_argument("run", type=Path, metavar="RUN|DATASET", help="run folder; or, with --split, folder of scenes")
+    _add_source(parser, optional=True)
+    parser.add_argument("--split", choices=("train", "val", "test"), help="evaluate all scenes of DATASET's split")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="split: folder for outcomes, table and curves")
+    parser.add_argument(
+        "--masks",
+        default="truth,fragmented,regions",
+        metavar="ROWS",
+        help="split: rows of the table, separated by commas (default: %(default)s; also: file)",
+    )
+    _add_settings(parser)
+    parser.add_argument("--workers", type=_count, metavar="N", help="split: processes at work (default: one a core)")
+    parser.add_argument("--stride", type=_count, default=1, metavar="K", help="split: take every K-th frame")
+    parser.add_argument("--limit-scenes", type=_count, metavar="N", help="split: take the first N scenes")
+
+
+def _add_synth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="data set; its scenes are folders in it")
+    parser.add_argument("--scenes", type=_count, required=True, metavar="N", help="number of scenes")
+    parser.add_argument("--seed", type=_whole, default=0, metavar="S", help="default: %(default)s")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="train", help="default: %(default)s")
+    parser.add_argument("--frames", type=_count, default=240, metavar="N", help="of each scene (default: %(default)s)")
+    parser.add_argument("--size", type=_size, default="320x240", metavar="WxH", help="of the images (%(default)s)")
+    parser.add_argument("--exact-poses", action="store_true", help="the robot knows where it is")
+    parser.add_argument("--still", action="store_true", help="nothing is moved while nobody looks")
+    parser.add_argument("--preview", action="store_true", help="also write DIR/preview.png to look at")
+    parser.add_argument("--workers", type=_count, metavar="W", help="processes (default: one a core)")
+
+
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", choices=_DATASETS, metavar="DATASET", help=", ".join(_DATASETS))
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the raw files; synthetic: of the scenes")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="data set; finished scenes in it are kept")
+    parser.add_argument("--split", choices=("train", "val", "test"), help="prepare one split (default: all)")
+    parser.add_argument("--scenes", type=_names, default=[], metavar="A,B", help="prepare these scenes (default: all)")
+    parser.add_argument("--check", action="store_true", help="only say what is there and what is missing")
+    parser.add_argument("--masks", choices=("regions", "truth"), help="also compute 2D masks")
+    parser.add_argument("--superpoints", action="store_true", help="also lift the masks to superpoints")
+    parser.add_argument(
+        "--intrinsics",
+        choices=("average", "recorded"),
+        default="average",
+        help="ScanNet: the benchmark's camera for all scenes, or that of each recording (default: average)",
+    )
+    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="processes (default: %(default)s)")
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -113,10 +164,29 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", action="store_true", help="list every setting with default, limits and meaning")
 
 
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
     return int(text)
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
+    return int(text)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and min(int(width), int(height)) >= _MIN_SIZE_PX):
+        raise argparse.ArgumentTypeError(
+            f"expected width and height from {_MIN_SIZE_PX} pixels, as in 320x240, got {text!r}"
+        )
+    return int(width), int(height)
 
 
 def _positive(text: str) -> float:

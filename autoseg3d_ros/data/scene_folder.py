@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -111,7 +113,10 @@ def scenes_of(dataset: Path | str, split: str) -> list[SceneFolder]:
     path = Path(dataset)
     if split not in SPLITS:
         raise SourceError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
-    scenes = [SceneFolder(file.parent) for file in sorted(path.glob(f"*/{SCENE_FILE}"))]
+    files = sorted(path.glob(f"*/{SCENE_FILE}"))
+    scenes = [
+        SceneFolder(file.parent) for file in files if not file.parent.name.startswith(".")
+    ]  # hidden: in the making
     chosen = [scene for scene in scenes if scene.info.split == split]
     if not chosen:
         found = ", ".join(sorted({scene.info.split for scene in scenes})) or "no finished scene at all"
@@ -147,8 +152,12 @@ def read_mesh(file: Path) -> TruthMesh:
     """Read a truth mesh. Raises SourceError where it is missing or damaged."""
     try:
         with np.load(file) as stored:
-            return TruthMesh(**{name: stored[name] for name in TruthMesh.__dataclass_fields__})
-    except (OSError, ValueError, KeyError, EOFError) as error:
+            mesh = TruthMesh(**{name: stored[name] for name in TruthMesh.__dataclass_fields__})
+        lengths = [len(array) for array in (mesh.vertices_m, mesh.rgb, mesh.instance_id, mesh.segment_id)]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"vertices, colours, instances and segments are {lengths}, not equally many")
+        return mesh
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise SourceError(f"{file}: expected a truth mesh ({error}); write the scene again") from error
 
 
@@ -160,6 +169,8 @@ def class_names(instances: Iterable[TruthInstance]) -> dict[int, str]:
 def _read_info(file: Path) -> SceneInfo:
     try:
         document = json.loads(file.read_text())
+        if not isinstance(document, dict):
+            raise ValueError(f"expected an object, got a {type(document).__name__}")
         if document.pop("format") != _FORMAT:
             raise ValueError(f"expected format {_FORMAT}")
         document["instances"] = tuple(_instance(row) for row in document["instances"])

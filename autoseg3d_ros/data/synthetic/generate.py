@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from autoseg3d_ros.data.synthetic.scene import Scene
 from autoseg3d_ros.data.synthetic.sensor import DEPTH_UNITS_A_METRE, sense_color, sense_depth
 from autoseg3d_ros.structures import CameraIntrinsics, Frame
 
+Made = TypeVar("Made")
 _FOCAL_LENGTH_WIDTHS = 525.0 / 640.0  # the field of view of the usual structured-light cameras, 63 degrees
 
 
@@ -73,14 +75,20 @@ def room_frames(
             truth=view.instance,
         )
 
-    yield from _in_order(frame, num_frames)
+    yield from in_order(frame, num_frames)
 
 
-def _in_order(make: Callable[[int], Frame], count: int) -> Iterator[Frame]:
-    """Yield make(0), make(1), ... made by all cores: numpy and Embree work without the interpreter lock."""
-    workers = os.cpu_count() or 1
+def in_order(make: Callable[[int], Made], count: int, num_threads: int | None = None) -> Iterator[Made]:
+    """Yield make(0), make(1), ... made by `num_threads`, all cores by default.
+
+    It pays because numpy and Embree work without the interpreter lock.
+    """
+    workers = num_threads or os.cpu_count() or 1
+    if workers == 1:
+        yield from map(make, range(count))
+        return
     with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Frame]] = deque()
+        waiting: deque[Future[Made]] = deque()
         for number in range(count):
             waiting.append(pool.submit(make, number))
             if len(waiting) > workers + 1:
