@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg3d_ros"
 
-LEVEL_0 = {"colours", "config", "stage_clock", "structures"}
+LEVEL_0 = {"colours", "config", "stage_clock", "structures", "worker_pool"}
 LEVEL_1 = LEVEL_0 | {"geometry"}
 ENGINE = {"lifting", "mapping", "memory", "model", "tracking"}
 LEVEL_3 = {"build", "fragment_merging", "records", "segmenter"}

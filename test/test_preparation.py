@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 from scannet_builders import HEIGHT, LOOK_DOWN, LOST, SCENE, WIDTH, ScanNetScene, SensRecording
 
 from autoseg3d_ros.cli.main import main
-from autoseg3d_ros.cli.scene_workers import run_each
 from autoseg3d_ros.data.instance_image import InstancePainter
 from autoseg3d_ros.data.preparation import claim, missing_files, prepare_scene
 from autoseg3d_ros.data.scannet import ScanNet
@@ -299,27 +297,3 @@ def test_settings_of_a_damaged_file_are_told(tmp_path: Path) -> None:
     (tmp_path / "prepared.json").write_text("{")
     with pytest.raises(SourceError, match=r"prepared\.json: expected JSON"):
         claim(tmp_path, {"dataset": "scannet"})
-
-
-def named(suffix: str, scene: str, stopped) -> str:
-    """A task that can be sent to another process."""
-    return f"stopped {scene}" if stopped() else scene + suffix
-
-
-@pytest.mark.parametrize("num_workers", [1, 2])
-def test_workers_do_each_scene_once(num_workers: int) -> None:
-    scenes = [f"scene{number}" for number in range(5)]
-    done = list(run_each(partial(named, "!"), scenes, num_workers, never))
-    assert sorted(done) == [f"{scene}!" for scene in scenes]
-
-
-@pytest.mark.parametrize("num_workers", [1, 2])
-def test_workers_begin_nothing_once_stopped(num_workers: int) -> None:
-    assert list(run_each(partial(named, "!"), ["a", "b"], num_workers, lambda: True)) == []
-
-
-def test_one_worker_ends_after_the_scene_in_hand() -> None:
-    done: list[str] = []
-    for report in run_each(partial(named, "!"), ["a", "b", "c"], 1, lambda: len(done) == 2):
-        done.append(report)
-    assert done == ["a!", "b!"]

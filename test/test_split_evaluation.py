@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -104,18 +102,17 @@ def test_a_defect_in_one_scene_does_not_end_the_others(
     assert "ZeroDivisionError: oh" in result.message
 
 
-def test_a_worker_that_was_killed_is_told_from_a_damaged_scene(scene: SceneFolder, tmp_path: Path) -> None:
-    (task,) = tasks_of(scene.path.parent, tmp_path / "out")
-    future: Future[TaskResult] = Future()
-    future.set_exception(BrokenProcessPool())
-    result = split_evaluation._result_of(future, task)
-    assert (result.row, result.scene, result.outcome) == ("truth", "tiny", None)
-    assert "--workers" in result.message
-
-
 def test_nothing_begins_after_a_stop(scene: SceneFolder, tmp_path: Path) -> None:
     tasks = tasks_of(scene.path.parent, tmp_path / "out")
     assert list(evaluate_all(tasks, 1, should_stop=lambda: True)) == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_stop_ends_a_scene_between_two_frames(scene: SceneFolder, tmp_path: Path) -> None:
+    asked: list[bool] = []
+    tasks = tasks_of(scene.path.parent, tmp_path / "out")
+    assert list(evaluate_all(tasks, 1, should_stop=lambda: bool(asked.append(True)) or len(asked) > 3)) == []
+    assert len(asked) == 4
     assert not (tmp_path / "out").exists()
 
 

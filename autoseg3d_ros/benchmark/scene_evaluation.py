@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -24,9 +24,12 @@ from autoseg3d_ros.segmenter import OnlineSegmenter, Percept
 from autoseg3d_ros.structures import NO_INSTANCE, EventType, Frame, FrameError, InstanceState, Masks2D
 
 
-def evaluate_scene(scene: SceneFolder, config: Config, protocol: Protocol) -> SceneOutcome:
+def evaluate_scene(
+    scene: SceneFolder, config: Config, protocol: Protocol, stopped: Callable[[], bool] = lambda: False
+) -> SceneOutcome | None:
     """Segment a scene with the poses that the robot believes, and score it by the exact ones.
 
+    `stopped` is asked between two frames; None = it said yes.
     Raises SourceError where the scene is damaged, ids do not fit or no frame can be used, FrameError where an exact
     pose is damaged.
     """
@@ -35,6 +38,8 @@ def evaluate_scene(scene: SceneFolder, config: Config, protocol: Protocol) -> Sc
     stage_ms: Counter[str] = Counter()
     heirs: dict[int, int] = {}
     for item in islice(scene.source().frames(), 0, None, protocol.frame_stride):
+        if stopped():
+            return None
         percept = _perceived(segmenter, item)
         if isinstance(percept, FrameError):
             scorer.skip(str(percept))

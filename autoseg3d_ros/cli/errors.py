@@ -7,10 +7,20 @@ from autoseg3d_ros.data.source import SourceError
 from autoseg3d_ros.reporting.rerun_log import RerunMissingError
 from autoseg3d_ros.reporting.run_folder import RunFolderError
 from autoseg3d_ros.structures import FrameError
+from autoseg3d_ros.worker_pool import WorkerDiedError
 
 
 class CommandError(Exception):
     """A command cannot do what was asked; the message says why and how to mend it."""
 
 
-EXPECTED_ERRORS = (CommandError, ConfigError, FrameError, OSError, RerunMissingError, RunFolderError, SourceError)
+EXPECTED_ERRORS = (
+    CommandError,
+    ConfigError,
+    FrameError,
+    OSError,
+    RerunMissingError,
+    RunFolderError,
+    SourceError,
+    WorkerDiedError,
+)

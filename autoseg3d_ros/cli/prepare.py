@@ -12,10 +12,10 @@ from pathlib import Path
 from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
 from autoseg3d_ros.cli.prepare_superpoints import LiftingTask, lift_scenes
-from autoseg3d_ros.cli.scene_workers import run_each
 from autoseg3d_ros.data.preparation import SceneReport, claim, missing_files, prepare_scene
 from autoseg3d_ros.data.raw_dataset import RawDataset
 from autoseg3d_ros.data.scene_folder import SCENE_FILE
+from autoseg3d_ros.worker_pool import Worker, run_each
 
 _MOST_NAMES = 5
 _MOST_REASONS = 3
@@ -49,7 +49,7 @@ def _dataset(args: argparse.Namespace) -> RawDataset:
 
         return (ScanNet if args.dataset == "scannet" else ScanNet200)(args.root, args.intrinsics)
     if args.intrinsics != "average":
-        raise CommandError(f"--intrinsics is for scannet and scannet200; {args.dataset} has one camera of its own")
+        raise CommandError("--intrinsics is for scannet and scannet200; the others record theirs or have but one")
     if args.dataset == "scenenn":
         from autoseg3d_ros.data.scenenn import SceneNN
 
@@ -103,14 +103,18 @@ def _prepare(dataset: RawDataset, scenes: list[str], args: argparse.Namespace) -
     reports: list[SceneReport] = []
     started_s = time.monotonic()
     with Interruption() as interruption:
-        task = partial(prepare_scene, dataset, args.out)
-        for report in run_each(task, scenes, args.workers, lambda: bool(interruption)):
+        task = partial(_prepare_one, dataset, args.out)
+        for report in run_each(task, scenes, args.workers, interruption.__bool__):
             if report.outcome == "stopped":
                 continue
             reports.append(report)
             _print_report(report, f"{len(reports)} of {len(scenes)}, {time.monotonic() - started_s:.0f} s")
     _print_summary(reports, len(scenes), args.out)
     return interruption.exit_code or int(any(report.outcome == "left out" for report in reports))
+
+
+def _prepare_one(dataset: RawDataset, out: Path, scene: str, worker: Worker) -> SceneReport:
+    return prepare_scene(dataset, out, scene, worker.stopped)
 
 
 def _print_report(report: SceneReport, progress: str) -> None:

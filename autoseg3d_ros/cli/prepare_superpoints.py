@@ -22,7 +22,6 @@ from autoseg3d_ros import config as configuration
 from autoseg3d_ros.build import build_mask_source
 from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
-from autoseg3d_ros.cli.scene_workers import run_each
 from autoseg3d_ros.config import Config
 from autoseg3d_ros.data.images import write_png
 from autoseg3d_ros.data.scene_folder import MASKS, SUPERPOINTS, SceneFolder
@@ -30,6 +29,7 @@ from autoseg3d_ros.data.source import SourceError
 from autoseg3d_ros.lifting.masks import FileMasks, MaskSource
 from autoseg3d_ros.lifting.superpoints import lift
 from autoseg3d_ros.structures import Frame, FrameError, Masks2D
+from autoseg3d_ros.worker_pool import Worker, run_each
 
 MASK_SOURCES = ("regions", "truth")
 _ORIGIN = "made.json"
@@ -87,7 +87,7 @@ def lift_scenes(root: Path, scenes: Sequence[str], task: LiftingTask, num_worker
     """Compute for each scene below `root` what is not there yet; return an exit code as `prepare` does."""
     reports: list[LiftingReport] = []
     with Interruption() as interruption:
-        for report in run_each(partial(lift_scene, root, task), scenes, num_workers, lambda: bool(interruption)):
+        for report in run_each(partial(_lift_one, root, task), scenes, num_workers, interruption.__bool__):
             if report is not None:
                 reports.append(report)
                 _print_report(report, f"{len(reports)} of {len(scenes)}")
@@ -98,6 +98,10 @@ def lift_scenes(root: Path, scenes: Sequence[str], task: LiftingTask, num_worker
         + f", {num_open} not done: run the same command again" * bool(num_open)
     )
     return interruption.exit_code or int(bool(left_out))
+
+
+def _lift_one(root: Path, task: LiftingTask, scene: str, worker: Worker) -> LiftingReport | None:
+    return lift_scene(root, task, scene, worker.stopped)
 
 
 def lift_scene(root: Path, task: LiftingTask, scene: str, stopped: Callable[[], bool]) -> LiftingReport | None:

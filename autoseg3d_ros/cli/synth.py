@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
-import signal
-import time
-from collections.abc import Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-import cv2
+from typing import Literal
 
 from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
-from autoseg3d_ros.cli.progress import with_progress
+from autoseg3d_ros.cli.progress import Progress
 from autoseg3d_ros.data.images import write_png
 from autoseg3d_ros.data.scene_folder import SceneFolder
 from autoseg3d_ros.data.source import SourceError
 from autoseg3d_ros.data.synthetic.recording import DATASET, Recording, record
+from autoseg3d_ros.worker_pool import Worker, run_each
 
 _PREVIEW = "preview.png"
-_POLL_S = 0.1
 _GENERATOR = "generator"  # key of the origin that is not an argument
 
 
@@ -72,78 +66,27 @@ def _state(out: Path, recording: Recording) -> Literal["missing", "former", "fin
     return "finished" if same_generator else "former"
 
 
-def _record_all(out: Path, recordings: Sequence[Recording], num_cores: int) -> int:
+def _record_all(out: Path, recordings: Sequence[Recording], num_workers: int) -> int:
     out.mkdir(parents=True, exist_ok=True)
-    num_processes = min(num_cores, len(recordings))
-    if num_processes > 1:
-        frames, how = _by_processes(out, recordings, num_processes), f"{num_processes} processes"
-    else:
-        frames, how = _by_threads(out, recordings, num_cores), f"{num_cores} thread{'s' * (num_cores > 1)}"
     total = sum(one.num_frames for one in recordings)
-    print(f"{out}: recording {len(recordings)} scenes of {recordings[0].num_frames} frames by {how}", flush=True)
-    started_s, num_frames = time.monotonic(), 0
-    with Interruption() as interruption:
-        for _ in with_progress(frames, total):
-            num_frames += 1
-            if interruption:
-                break
-        frames.close()
-    rate = num_frames / (time.monotonic() - started_s)
+    # One scene by itself has all cores: threads, because what takes time in a frame leaves the interpreter's lock.
+    num_threads = num_workers if len(recordings) == 1 else 1
+    print(f"{out}: recording {len(recordings)} scenes, {total} frames, by {num_workers} workers", flush=True)
+    with Interruption() as interruption, Progress(total) as progress:
+        task = partial(_record_one, out, num_threads)
+        for _ in run_each(task, recordings, num_workers, interruption.__bool__, progress.advance):
+            pass
     if interruption:
         print(f"{out}: stopped; finished scenes stay, the same command goes on with the others")
     else:
-        print(f"{out}: {len(recordings)} scenes, {num_frames} frames, {rate:.1f} frames/s")
+        print(f"{out}: {len(recordings)} scenes, {total} frames, {progress.rate_hz:.1f} frames/s")
     return interruption.exit_code
 
 
-def _by_threads(out: Path, recordings: Sequence[Recording], num_threads: int) -> Generator[None]:
-    """Record one scene after the other in this process; yield once a frame."""
-    for recording in recordings:
-        yield from (None for _ in record(out / recording.name, recording, num_threads))
-
-
-def _by_processes(out: Path, recordings: Sequence[Recording], num_processes: int) -> Generator[None]:
-    """Record a scene in each process; yield once a frame. Closed early, it stops them after the frame at hand."""
-    context = multiprocessing.get_context("spawn")
-    counter, stop = context.Value("q", 0), context.Event()
-    with ProcessPoolExecutor(num_processes, context, _start_worker, (counter, stop)) as pool:
-        try:
-            waiting = {pool.submit(_record_one, out, recording) for recording in recordings}
-            num_told = 0
-            while waiting:
-                done, waiting = wait(waiting, _POLL_S, FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                for _ in range(counter.value - num_told):
-                    num_told += 1
-                    yield
-        except BrokenProcessPool as error:
-            raise CommandError(
-                f"{out}: a worker process was killed (out of memory?); finished scenes stay: go on with fewer --workers"
-            ) from error
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-
-
-class _Worker:
-    """What a worker process shares with the command; set when it starts."""
-
-    counter: Any  # frames done by all
-    stop: Any  # event: end after the frame at hand
-
-
-def _start_worker(counter: Any, stop: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the command tells the workers
-    cv2.setNumThreads(1)  # the processes share the cores
-    _Worker.counter, _Worker.stop = counter, stop
-
-
-def _record_one(out: Path, recording: Recording) -> None:
-    for _ in record(out / recording.name, recording):
-        with _Worker.counter.get_lock():
-            _Worker.counter.value += 1
-        if _Worker.stop.is_set():
+def _record_one(out: Path, num_threads: int, recording: Recording, worker: Worker) -> None:
+    for _ in record(out / recording.name, recording, num_threads):
+        worker.count()
+        if worker.stopped():
             return
 
 
