@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from autoseg3d_ros.config import Config
-from autoseg3d_ros.fragment_merging import GeometricJudge
+from autoseg3d_ros.fragment_merging import FragmentMerger, GeometricJudge, NoJudge, WholeMasks
 from autoseg3d_ros.lifting.masks import FileMasks, MaskSource, TruthMasks
 from autoseg3d_ros.lifting.regions import RegionMasks
 from autoseg3d_ros.lifting.surface import SurfaceEstimator
@@ -18,7 +18,11 @@ def build_segmenter(config: Config) -> OnlineSegmenter:
     """Return a segmenter with an empty state."""
     # Regions and the judge look at the same surface: one estimator, so that it is computed once a frame.
     surfaces = _surface_estimator(config)
-    return OnlineSegmenter(build_mask_source(config, surfaces), GeometricJudge(surfaces, config.fragments), config)
+    masks = build_mask_source(config, surfaces)
+    if not config.fragments.merge:
+        return OnlineSegmenter(masks, NoJudge(), WholeMasks(config.tracking), config)
+    judge = GeometricJudge(surfaces, config.fragments)
+    return OnlineSegmenter(masks, judge, FragmentMerger(config.tracking), config)
 
 
 def build_mask_source(config: Config, surfaces: SurfaceEstimator | None = None) -> MaskSource:

@@ -99,6 +99,7 @@ class RegionsConfig:
 class FragmentsConfig:
     """Which fragments of one frame are one object by geometry and colour."""
 
+    merge: bool = _setting(True, "unite fragments; false = each mask is a whole object", read_only=True)
     min_agreement: float = _setting(
         0.5, "fragments with at least this agreement across their border are joined", minimum=0.0, maximum=1.0
     )

@@ -61,6 +61,15 @@ class GeometricJudge:
         return FragmentRelations(evidence.pairs[joined], evidence.length_px[joined], evidence.pairs[apart])
 
 
+class NoJudge:
+    """Has no opinion: for masks that are whole objects."""
+
+    def __call__(self, frame: Frame, superpoints: Superpoints) -> FragmentRelations:
+        """Return no relations."""
+        none = np.zeros((0, 2), np.int32)
+        return FragmentRelations(none, np.zeros(0, np.float32), none)
+
+
 @dataclass(frozen=True)
 class MapEvidence:
     """What the map knows of a frame's points before they are added to it."""
@@ -141,6 +150,17 @@ class FragmentMerger:
         counts = evidence.counts(group[superpoints.superpoint], max(_num_labels(group), 1))
         is_home = counts.max(axis=0) >= _HOME_SHARE * evidence.num_seen
         return np.where(is_home & (evidence.num_seen >= self._config.min_points), counts.argmax(axis=0), -1)
+
+
+class WholeMasks(FragmentMerger):
+    """Leaves every superpoint a detection of its own: for masks that are whole objects.
+
+    Tracks are still found to be one object where their visible parts lie in one superpoint.
+    """
+
+    def owners(self, superpoints: Superpoints, evidence: MapEvidence) -> np.ndarray:
+        """Return 0, none, for each superpoint (S,) int32: what the map holds does not make it a part of anything."""
+        return np.zeros(superpoints.num_superpoints, np.int32)
 
 
 def _members(home: np.ndarray) -> Iterator[list[int]]:

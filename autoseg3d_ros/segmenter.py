@@ -47,10 +47,10 @@ class Percept:
 class OnlineSegmenter:
     """Masks -> superpoints -> objects -> tracks -> labelled map, one frame at a time."""
 
-    def __init__(self, mask_source: MaskSource, judge: FragmentJudge, config: Config) -> None:
+    def __init__(self, mask_source: MaskSource, judge: FragmentJudge, merger: FragmentMerger, config: Config) -> None:
         self._mask_source = mask_source
         self._judge = judge
-        self._merger = FragmentMerger(config.tracking)
+        self._merger = merger
         self._tracker = Tracker(config.tracking, config.limits)
         self._config = config
         self.reset()

@@ -4,7 +4,7 @@ import numpy as np
 from scenes import NO_RELATIONS, BlockMasks, frame_of
 
 from autoseg3d_ros.config import DepthConfig, LiftingConfig, LimitsConfig, TrackingConfig
-from autoseg3d_ros.fragment_merging import FragmentMerger, FragmentRelations, MapEvidence
+from autoseg3d_ros.fragment_merging import FragmentMerger, FragmentRelations, MapEvidence, NoJudge, WholeMasks
 from autoseg3d_ros.lifting.superpoints import lift
 from autoseg3d_ros.tracking.tracker import Tracker
 
@@ -50,6 +50,14 @@ def test_joined_fragments_become_one_detection_with_one_box():
     assert detections.num_points.tolist() == [1200, 600]
     one = superpoints.xyz_m[superpoints.superpoint < 2]
     np.testing.assert_array_equal(detections.box_m[0], [one.min(axis=0), one.max(axis=0)])
+
+
+def test_whole_masks_stay_apart_though_the_map_takes_them_for_one_object():
+    superpoints = superpoints_of(*THREE)
+    evidence, merger = evidence_of(superpoints, 1, 1, 1), WholeMasks(TrackingConfig())
+    no_opinion = NoJudge()(frame_of(*THREE), superpoints)
+    assert len(MERGER.merge(no_opinion, superpoints, MERGER.owners(superpoints, evidence))) == 1
+    assert len(merger.merge(no_opinion, superpoints, merger.owners(superpoints, evidence))) == 3
 
 
 def test_two_tracks_in_one_geometric_group_are_voted_together():

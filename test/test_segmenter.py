@@ -6,7 +6,7 @@ from scenes import NO_PAIRS, BlockMasks, NoMasks, frame_of, nothing_touches
 
 from autoseg3d_ros import config
 from autoseg3d_ros.config import Config
-from autoseg3d_ros.fragment_merging import FragmentRelations
+from autoseg3d_ros.fragment_merging import FragmentMerger, FragmentRelations
 from autoseg3d_ros.segmenter import OnlineSegmenter
 from autoseg3d_ros.structures import EventType, FrameError, InstanceState
 
@@ -14,7 +14,8 @@ LEFT, RIGHT = (5, 5, 30, 40, 1.0), (45, 10, 25, 30, 2.0)
 
 
 def segmenter(source=None, **changes):
-    return OnlineSegmenter(source or BlockMasks(), nothing_touches, config.replace(Config(), changes))
+    settings = config.replace(Config(), changes)
+    return OnlineSegmenter(source or BlockMasks(), nothing_touches, FragmentMerger(settings.tracking), settings)
 
 
 def label_of(segmented, block):
@@ -81,7 +82,7 @@ def test_an_instance_on_voxels_that_another_still_owns_has_a_size_and_keeps_its_
             NO_PAIRS, np.zeros(0, np.float32), np.array([[0, 1]])[: superpoints.num_superpoints - 1]
         )
 
-    online = OnlineSegmenter(BlockMasks(), apart, Config())
+    online = OnlineSegmenter(BlockMasks(), apart, FragmentMerger(Config().tracking), Config())
     for index in range(10):  # a wall that has been seen often ...
         online.step(frame_of((0, 0, 80, 60, 1.0), index=index))
     for index in range(10, 14):  # ... turns out to have a picture on it

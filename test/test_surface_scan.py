@@ -129,6 +129,16 @@ def test_nothing_seen_is_an_empty_mesh():
     ] * 5
 
 
+def test_no_segment_reaches_from_one_instance_into_another():
+    x, y = (0.02 * axis.ravel() for axis in np.meshgrid(np.arange(20), np.arange(10)))
+    scan = SurfaceScan()
+    scan.add(points(*(((a, b, 0.0), UP, 1 + int(a >= 0.2)) for a, b in zip(x, y, strict=True))))
+    mesh = scan.mesh()
+    of_first, of_second = (set(mesh.segment_id[mesh.instance_id == id].tolist()) for id in (1, 2))
+    assert (len(of_first), len(of_second)) == (1, 1)  # flat: one segment, but for the instances
+    assert of_first != of_second
+
+
 # -------------------------------------------------------------------------------------------------------------- views
 
 

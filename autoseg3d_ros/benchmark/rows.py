@@ -20,9 +20,10 @@ class Row:
 
 
 _ROWS = (
-    Row("truth", {"masks.source": "truth", "masks.fragments": 1}),
-    Row("fragmented", {"masks.source": "truth", "masks.fragments": 4}),
-    Row("regions", {"masks.source": "regions"}),
+    Row("truth", {"masks.source": "truth", "masks.fragments": 1, "fragments.merge": False}),
+    Row("truth-merged", {"masks.source": "truth", "masks.fragments": 1, "fragments.merge": True}),
+    Row("fragmented", {"masks.source": "truth", "masks.fragments": 4, "fragments.merge": True}),
+    Row("regions", {"masks.source": "regions", "fragments.merge": True}),
     Row("file", {"masks.source": "file"}),
     Row("esam", needs_network="ESAM's association compares embeddings of a network"),
 )

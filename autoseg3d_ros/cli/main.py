@@ -95,7 +95,7 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
         "--masks",
         default="truth,fragmented,regions",
         metavar="ROWS",
-        help="split: rows of the table, separated by commas (default: %(default)s; also: file)",
+        help="split: rows of the table, separated by commas (default: %(default)s; also: truth-merged, file)",
     )
     _add_settings(parser)
     parser.add_argument("--workers", type=_count, metavar="N", help="split: processes at work (default: one a core)")

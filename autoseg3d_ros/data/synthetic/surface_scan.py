@@ -74,15 +74,25 @@ class SurfaceScan:
         return self._waiting[0]
 
     def mesh(self) -> TruthMesh:
-        """Return the points as vertices, with segments and without faces."""
+        """Return the points as vertices, with segments and without faces.
+
+        No segment reaches from one instance into another: ScanNet's annotators painted whole segments, so that its
+        truth is a union of segments, and the segment vote of the evaluation counts on it.
+        """
         points = self.points()
         edges = neighbours(points.xyz_m, _REACH_VOXELS * self._voxel_m)
         return TruthMesh(
             vertices_m=points.xyz_m,
             rgb=points.rgb,
             instance_id=points.instance_id,
-            segment_id=segment(points.xyz_m, points.normal, edges),
+            segment_id=_split(segment(points.xyz_m, points.normal, edges), points.instance_id),
         )
+
+
+def _split(segment_id: np.ndarray, instance_id: np.ndarray) -> np.ndarray:
+    """Return (V,) int32 segments, numbered from 0, none of which holds vertices of two instances."""
+    pair = np.stack([segment_id, instance_id], axis=1)
+    return np.unique(pair, axis=0, return_inverse=True)[1].astype(np.int32).reshape(-1)
 
 
 def _joined(parts: list[SurfacePoints]) -> SurfacePoints:
