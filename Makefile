@@ -33,7 +33,7 @@ lint: setup
 
 lock: setup
 	cd requirements && for name in pip core numpy1 ros dev rerun; do ../$(COMPILE) $$name.in -o $$name.txt || exit; done
-	cd requirements && ../$(COMPILE) --no-deps torch.in -o torch.txt
+	cd requirements && for name in torch masks fastsam; do ../$(COMPILE) --no-deps $$name.in -o $$name.txt || exit; done
 
 clean:
 	rm -rf .venv build install log .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

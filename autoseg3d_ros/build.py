@@ -6,8 +6,11 @@ import logging
 
 from autoseg3d_ros.config import Config
 from autoseg3d_ros.fragment_merging import FragmentMerger, GeometricJudge, NoJudge, WholeMasks
+from autoseg3d_ros.lifting.mask_selection import load_model, load_sam, select_source
 from autoseg3d_ros.lifting.masks import FileMasks, MaskSource, TruthMasks
+from autoseg3d_ros.lifting.model_masks import ModelMasks
 from autoseg3d_ros.lifting.regions import RegionMasks
+from autoseg3d_ros.lifting.sam import SIDE_PX
 from autoseg3d_ros.lifting.surface import SurfaceEstimator
 from autoseg3d_ros.segmenter import OnlineSegmenter
 
@@ -15,7 +18,7 @@ _logger = logging.getLogger(__name__)
 
 
 def build_segmenter(config: Config) -> OnlineSegmenter:
-    """Return a segmenter with an empty state."""
+    """Return a segmenter with an empty state. Raises ConfigError for a mask source that cannot be."""
     # Regions and the judge look at the same surface: one estimator, so that it is computed once a frame.
     surfaces = _surface_estimator(config)
     masks = build_mask_source(config, surfaces)
@@ -26,15 +29,24 @@ def build_segmenter(config: Config) -> OnlineSegmenter:
 
 
 def build_mask_source(config: Config, surfaces: SurfaceEstimator | None = None) -> MaskSource:
-    """Return where the 2D masks come from; `surfaces` is shared with whoever else looks at them."""
+    """Return the mask source of the settings, and log which one it is and why.
+
+    `surfaces` is shared with whoever else looks at them. Raises ConfigError where the source cannot be: no weights, a
+    file that is no model, or nothing to run it with.
+    """
     surfaces = surfaces or _surface_estimator(config)
-    if config.masks.source == "truth":
+    source, reason = select_source(config.masks)
+    _logger.info("masks: %s (%s)", source, reason)
+    if source == "truth":
         return TruthMasks(config.masks.fragments, config.seed)
-    if config.masks.source == "file":
+    if source == "file":
         return FileMasks(config.masks.directory)
-    if config.masks.source == "auto":
-        _logger.info("masks.source auto: no mask model is configured, using regions of the RGB-D image")
-    return RegionMasks(config.regions, surfaces)
+    regions = RegionMasks(config.regions, surfaces)
+    if source == "regions":
+        return regions
+    if source == "sam":
+        return ModelMasks(load_sam(config.sam), regions, SIDE_PX)
+    return ModelMasks(load_model(source, config.masks.weights, config.fastsam), regions, config.fastsam.size_px)
 
 
 def _surface_estimator(config: Config) -> SurfaceEstimator:

@@ -14,23 +14,9 @@ from typing import Any
 
 import yaml
 
-
-class ConfigError(ValueError):
-    """A setting that cannot be used; the message names the key, what was expected and what came."""
-
-
-def _setting(
-    default: Any,
-    help: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] = (),
-    read_only: bool = False,
-) -> Any:
-    metadata = {"help": help, "minimum": minimum, "maximum": maximum, "choices": choices, "read_only": read_only}
-    return field(default=default, metadata=metadata)
-
+from autoseg3d_ros.mask_config import FastSamConfig, MasksConfig, RegionsConfig, SamConfig
+from autoseg3d_ros.setting import ConfigError as ConfigError  # the error of everything here
+from autoseg3d_ros.setting import setting
 
 QOS_NAMES = ("SYSTEM_DEFAULT", "DEFAULT", "PARAMETER_EVENTS", "SERVICES_DEFAULT", "PARAMETERS", "SENSOR_DATA")
 
@@ -39,93 +25,72 @@ QOS_NAMES = ("SYSTEM_DEFAULT", "DEFAULT", "PARAMETER_EVENTS", "SERVICES_DEFAULT"
 class InputConfig:
     """How images and poses reach the node."""
 
-    qos: str = _setting("SENSOR_DATA", "quality of service of the subscriptions", choices=QOS_NAMES, read_only=True)
-    qos_depth: int = _setting(10, "messages queued per subscription", minimum=1, read_only=True)
+    qos: str = setting("SENSOR_DATA", "quality of service of the subscriptions", choices=QOS_NAMES, read_only=True)
+    qos_depth: int = setting(10, "messages queued per subscription", minimum=1, read_only=True)
 
 
 @dataclass(frozen=True)
 class SyncConfig:
     """Pairing of colour and depth images."""
 
-    engine: str = _setting("auto", "which synchronizer", choices=("auto", "builtin", "message_filters"), read_only=True)
-    mode: str = _setting("approx", "pair by nearest or by equal stamp", choices=("approx", "exact"), read_only=True)
-    slop_s: float = _setting(0.02, "largest stamp difference of a pair, seconds", minimum=0.0, read_only=True)
-    queue_size: int = _setting(10, "images kept per topic while waiting for a partner", minimum=1, read_only=True)
+    engine: str = setting("auto", "which synchronizer", choices=("auto", "builtin", "message_filters"), read_only=True)
+    mode: str = setting("approx", "pair by nearest or by equal stamp", choices=("approx", "exact"), read_only=True)
+    slop_s: float = setting(0.02, "largest stamp difference of a pair, seconds", minimum=0.0, read_only=True)
+    queue_size: int = setting(10, "images kept per topic while waiting for a partner", minimum=1, read_only=True)
 
 
 @dataclass(frozen=True)
 class PoseConfig:
     """The camera pose at the stamp of the depth image."""
 
-    source: str = _setting("pose", "where poses come from", choices=("pose", "odometry"), read_only=True)
-    timeout_s: float = _setting(0.2, "a frame waits this long for a later pose, seconds", minimum=0.0, read_only=True)
-    max_gap_s: float = _setting(0.25, "longest interval that is interpolated, seconds", minimum=0.0, read_only=True)
-    buffer_s: float = _setting(30.0, "poses kept, seconds", minimum=0.1, read_only=True)
+    source: str = setting("pose", "where poses come from", choices=("pose", "odometry"), read_only=True)
+    timeout_s: float = setting(0.2, "a frame waits this long for a later pose, seconds", minimum=0.0, read_only=True)
+    max_gap_s: float = setting(0.25, "longest interval that is interpolated, seconds", minimum=0.0, read_only=True)
+    buffer_s: float = setting(30.0, "poses kept, seconds", minimum=0.1, read_only=True)
 
 
 @dataclass(frozen=True)
 class DepthConfig:
     """Which depth values are used."""
 
-    scale: float = _setting(
+    scale: float = setting(
         0.0, "depth units a metre; 0 = from the encoding: millimetres for integers, metres for floats", minimum=0.0
     )
-    min_m: float = _setting(0.2, "nearer depth is ignored, metres", minimum=0.0)
-    max_m: float = _setting(6.0, "farther depth is ignored, metres", minimum=0.1)
-
-
-@dataclass(frozen=True)
-class MasksConfig:
-    """The 2D masks that become superpoints."""
-
-    source: str = _setting("auto", "mask source", choices=("auto", "regions", "file", "truth"), read_only=True)
-    directory: str = _setting("", "file: folder of id images; empty = `masks` beside the frames", read_only=True)
-    fragments: int = _setting(1, "truth: pieces each instance is broken into", minimum=1)
-
-
-@dataclass(frozen=True)
-class RegionsConfig:
-    """The weight-free masks: where the RGB-D image falls apart."""
-
-    working_width_px: int = _setting(320, "wider images are reduced to about this width, pixels", minimum=32)
-    noise_scale: float = _setting(1.0, "depth noise of the sensor over that of a Kinect", minimum=0.1, maximum=10.0)
-    step_sigma: float = _setting(3.0, "a depth step separates from here on, multiples of the noise", minimum=1.0)
-    concave_deg: float = _setting(25.0, "an inward fold separates from here on, degrees", minimum=5.0, maximum=90.0)
-    colour_step: float = _setting(14.0, "a colour step on a flat surface separates from here on, CIE Lab", minimum=1.0)
-    min_region_px: int = _setting(120, "smaller regions become no mask, pixels", minimum=1)
+    min_m: float = setting(0.2, "nearer depth is ignored, metres", minimum=0.0)
+    max_m: float = setting(6.0, "farther depth is ignored, metres", minimum=0.1)
 
 
 @dataclass(frozen=True)
 class FragmentsConfig:
     """Which fragments of one frame are one object by geometry and colour."""
 
-    merge: bool = _setting(True, "unite fragments; false = each mask is a whole object", read_only=True)
-    min_agreement: float = _setting(
+    merge: bool = setting(True, "unite fragments; false = each mask is a whole object", read_only=True)
+    min_agreement: float = setting(
         0.5, "fragments with at least this agreement across their border are joined", minimum=0.0, maximum=1.0
     )
-    large_m2: float = _setting(0.1, "colour holds surfaces larger than this apart from others, m2", minimum=0.0)
+    large_m2: float = setting(0.1, "colour holds surfaces larger than this apart from others, m2", minimum=0.0)
 
 
 @dataclass(frozen=True)
 class LiftingConfig:
     """From pixels to points (`method.md` §1.2)."""
 
-    num_points: int = _setting(20_000, "points sampled from a frame", minimum=1)
-    min_region_px: int = _setting(200, "smaller unmasked regions become no superpoint, pixels", minimum=1)
+    num_points: int = setting(20_000, "points sampled from a frame", minimum=1)
+    min_region_px: int = setting(200, "smaller unmasked regions become no superpoint, pixels", minimum=1)
 
 
 @dataclass(frozen=True)
 class TrackingConfig:
     """From the detections of a frame to ids that last."""
 
-    min_affinity: float = _setting(0.2, "a detection joins a track only above this affinity", minimum=0.0, maximum=1.0)
-    min_observations: int = _setting(3, "matches that confirm a tentative track", minimum=1)
-    max_missed: int = _setting(5, "misses in view after which a tentative track is removed", minimum=1)
-    lost_after: int = _setting(50, "frames without a match until a lost track is retired", minimum=1)
-    merge_votes: int = _setting(8, "frames, net of contrary ones, that prove two tracks to be one object", minimum=1)
-    box_weight: float = _setting(0.2, "weight of box IoU beside map overlap in the affinity", minimum=0.0, maximum=1.0)
-    min_points: int = _setting(20, "sampled points a detection needs to start a track", minimum=1)
-    owner_share: float = _setting(
+    min_affinity: float = setting(0.2, "a detection joins a track only above this affinity", minimum=0.0, maximum=1.0)
+    min_observations: int = setting(3, "matches that confirm a tentative track", minimum=1)
+    max_missed: int = setting(5, "misses in view after which a tentative track is removed", minimum=1)
+    lost_after: int = setting(50, "frames without a match until a lost track is retired", minimum=1)
+    merge_votes: int = setting(8, "frames, net of contrary ones, that prove two tracks to be one object", minimum=1)
+    box_weight: float = setting(0.2, "weight of box IoU beside map overlap in the affinity", minimum=0.0, maximum=1.0)
+    min_points: int = setting(20, "sampled points a detection needs to start a track", minimum=1)
+    owner_share: float = setting(
         0.6, "share of a fragment's mapped points in one track that makes it part of it", minimum=0.5, maximum=1.0
     )
 
@@ -134,54 +99,54 @@ class TrackingConfig:
 class MapConfig:
     """The labelled voxel map."""
 
-    voxel_m: float = _setting(0.02, "edge of a map voxel, metres", minimum=0.001, read_only=True)
+    voxel_m: float = setting(0.02, "edge of a map voxel, metres", minimum=0.001, read_only=True)
 
 
 @dataclass(frozen=True)
 class LimitsConfig:
     """Hard caps: memory and time a frame do not grow with the length of a run."""
 
-    max_instances: int = _setting(
+    max_instances: int = setting(
         500, "live instances; the least useful is retired beyond", minimum=1, maximum=30_000, read_only=True
     )
-    retired_capacity: int = _setting(
+    retired_capacity: int = setting(
         500, "retired instances that can be revived", minimum=0, maximum=30_000, read_only=True
     )
-    max_points: int = _setting(
-        500_000, "map voxels; the longest unseen are forgotten beyond", minimum=1, read_only=True
-    )
+    max_points: int = setting(500_000, "map voxels; the longest unseen are forgotten beyond", minimum=1, read_only=True)
 
 
 @dataclass(frozen=True)
 class ProcessConfig:
     """How the node works through its input."""
 
-    mode: str = _setting("latest", "newest frame only, or every frame", choices=("latest", "lossless"), read_only=True)
-    queue_size: int = _setting(100, "lossless: frames that may wait", minimum=1, read_only=True)
-    max_rate_hz: float = _setting(0.0, "frames processed a second at most; 0 = no limit", minimum=0.0)
+    mode: str = setting("latest", "newest frame only, or every frame", choices=("latest", "lossless"), read_only=True)
+    queue_size: int = setting(100, "lossless: frames that may wait", minimum=1, read_only=True)
+    max_rate_hz: float = setting(0.0, "frames processed a second at most; 0 = no limit", minimum=0.0)
 
 
 @dataclass(frozen=True)
 class OutputConfig:
     """What is published and how often."""
 
-    min_state: str = _setting("tentative", "least state published on `instances`", choices=("tentative", "active"))
-    map_rate_hz: float = _setting(1.0, "`map_points` and `instances_full` at most this often", minimum=0.01)
-    marker_lifetime_s: float = _setting(5.0, "safety net for markers whose DELETE was lost, seconds", minimum=0.0)
+    min_state: str = setting("tentative", "least state published on `instances`", choices=("tentative", "active"))
+    map_rate_hz: float = setting(1.0, "`map_points` and `instances_full` at most this often", minimum=0.01)
+    marker_lifetime_s: float = setting(5.0, "safety net for markers whose DELETE was lost, seconds", minimum=0.0)
 
 
 @dataclass(frozen=True)
 class Config:
     """Everything that can be set."""
 
-    seed: int = _setting(0, "same frames, same seed, same bytes out", minimum=0, read_only=True)
-    map_frame: str = _setting("map", "frame of everything published", read_only=True)
-    camera_frame: str = _setting("", "optical frame; empty = that of the colour image", read_only=True)
+    seed: int = setting(0, "same frames, same seed, same bytes out", minimum=0, read_only=True)
+    map_frame: str = setting("map", "frame of everything published", read_only=True)
+    camera_frame: str = setting("", "optical frame; empty = that of the colour image", read_only=True)
     input: InputConfig = field(default_factory=InputConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
     pose: PoseConfig = field(default_factory=PoseConfig)
     depth: DepthConfig = field(default_factory=DepthConfig)
     masks: MasksConfig = field(default_factory=MasksConfig)
+    fastsam: FastSamConfig = field(default_factory=FastSamConfig)
+    sam: SamConfig = field(default_factory=SamConfig)
     regions: RegionsConfig = field(default_factory=RegionsConfig)
     fragments: FragmentsConfig = field(default_factory=FragmentsConfig)
     lifting: LiftingConfig = field(default_factory=LiftingConfig)
@@ -190,7 +155,7 @@ class Config:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     process: ProcessConfig = field(default_factory=ProcessConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
-    on_time_jump: str = _setting("reset", "when stamps jump back", choices=("reset", "keep", "shutdown"))
+    on_time_jump: str = setting("reset", "when stamps jump back", choices=("reset", "keep", "shutdown"))
 
 
 def load(path: Path | str, base: Config | None = None) -> Config:

@@ -88,7 +88,8 @@ def run_due(all_steps: list[Step]) -> int:
 
 def steps() -> list[Step]:
     """Return all steps for this machine, in order."""
-    core, ros, torch, dev = (REQUIREMENTS / name for name in (core_lock(), "ros.txt", "torch.txt", "dev.txt"))
+    locks = (core_lock(), "ros.txt", "torch.txt", "masks.txt", "dev.txt")
+    core, ros, torch, masks, dev = (REQUIREMENTS / name for name in locks)
     python = sys.version.split()[0]
     place = [str(ROOT), python, SOURCED_ROS]  # an environment and a build can neither be moved nor change their Python
     base = digest([*place, core, *(underlays() if SOURCED_ROS else [ros])])
@@ -103,11 +104,12 @@ def steps() -> list[Step]:
     overlay_step = Step("overlay", overlay_title, lambda: build_overlay(base), overlay, setup_bash, 0.1)
     command_step = Step("command", "command autoseg3d", install_command, digest([ROOT / "setup.cfg"]), command, 0.0)
     torch_step = Step("torch", "torch", lambda: install_torch(torch), digest([torch]), VENV_PYTHON, 1.2)
+    masks_step = Step("masks", "onnxruntime", lambda: install_locked(masks), digest([masks]), VENV_PYTHON, 0.2)
     dev_step = Step("dev", "development tools", lambda: install_tools(dev), digest([dev]), VENV / "bin/pytest", 0.2)
 
     ros_steps = [overlay_step] if SOURCED_ROS else [ros_step, overlay_step]
     torch_steps = [torch_step] if WITH_TORCH else []
-    return [venv_step, core_step, *ros_steps, command_step, *torch_steps, dev_step]
+    return [venv_step, core_step, *ros_steps, command_step, *torch_steps, masks_step, dev_step]
 
 
 def underlays() -> list[str]:

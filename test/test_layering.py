@@ -11,13 +11,15 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg3d_ros"
 
-LEVEL_0 = {"colours", "config", "stage_clock", "structures", "worker_pool"}
+LEVEL_0 = {"colours", "config", "mask_config", "setting", "stage_clock", "structures", "worker_pool"}
 LEVEL_1 = LEVEL_0 | {"geometry"}
 ENGINE = {"lifting", "mapping", "memory", "model", "tracking"}
 LEVEL_3 = {"build", "fragment_merging", "records", "segmenter"}
 
 ALLOWED = {
     **dict.fromkeys(LEVEL_0, frozenset()),
+    "mask_config": frozenset({"setting"}),
+    "config": frozenset({"mask_config", "setting"}),
     "geometry": LEVEL_0,
     **dict.fromkeys(ENGINE | {"evaluation", "stream"}, LEVEL_1),
     "data": LEVEL_1 | {"stream"},
@@ -31,8 +33,17 @@ ALLOWED = {
 EXCEPTIONS = {("cli/play.py", "ros.player")}  # inside a function: `autoseg3d play` needs ROS, the other commands do not
 
 HEAVY = {
-    "torch": ("memory/", "model/", "segmenter.py", "training/"),
-    "ultralytics": ("lifting/",),
+    "onnxruntime": ("lifting/",),
+    "torch": (
+        "lifting/fastsam.py",
+        "lifting/torchvision_stand_in.py",
+        "memory/",
+        "model/",
+        "segmenter.py",
+        "training/",
+    ),
+    "torchvision": ("lifting/torchvision_stand_in.py",),
+    "ultralytics": ("lifting/fastsam.py",),
     "spconv": ("model/sparse.py",),
 }
 ONLY_IN_ROS = ("ament_index_python", "cv_bridge", "message_filters", "rclpy", "sensor_msgs_py", "tf2_ros")
@@ -124,6 +135,7 @@ def test_package_module_is_empty():
         ("tracking/tracks.py", "import torch.nn"),
         ("model/decoder.py", "import spconv.pytorch"),
         ("model/autoseg3d.py", "from ultralytics import FastSAM"),
+        ("lifting/masks.py", "def f():\n    import ultralytics"),
         ("stream/synchronizer.py", "import rclpy"),
         ("data/bag.py", "from sensor_msgs.msg import Image"),
         ("data/bag.py", "from autoseg3d_ros.msg import Instance"),

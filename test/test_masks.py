@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autoseg3d_ros.lifting.masks import FileMasks, TruthMasks, compact_masks, paint_masks
+from autoseg3d_ros.lifting.masks import FileMasks, TruthMasks, compact_masks, paint_masks, resize_ids
 from autoseg3d_ros.structures import NO_MASK, Frame, FrameError
 
 SHAPE = (SMALL_CAMERA.height, SMALL_CAMERA.width)
@@ -67,6 +67,21 @@ def test_compacting_keeps_the_order_of_the_ids_that_occur() -> None:
     masks = compact_masks(np.array([[9, NO_MASK, 4], [9, 300, 4]], np.int32))
     assert masks.ids.tolist() == [[1, NO_MASK, 0], [1, 2, 0]]
     assert masks.num_masks == 3
+
+
+class TestResizeIds:
+    def test_the_same_shape_is_the_same_image(self) -> None:
+        ids = np.arange(6, dtype=np.int32).reshape(2, 3)
+        assert resize_ids(ids, (2, 3)) is ids
+
+    @pytest.mark.parametrize(
+        ("row", "width", "expected"),
+        [([1, 2], 4, [1, 1, 2, 2]), ([1, 2, 3, 4], 2, [2, 4]), ([1, 2, 3], 2, [1, 3]), ([5], 3, [5, 5, 5])],
+    )
+    def test_a_pixel_takes_the_id_under_its_centre(self, row: list[int], width: int, expected: list[int]) -> None:
+        ids = np.array([row], np.int32)
+        assert resize_ids(ids, (1, width)).tolist() == [expected]
+        assert resize_ids(ids.T, (width, 1)).T.tolist() == [expected]
 
 
 class TestFileMasks:

@@ -30,11 +30,14 @@ CORE_LIBRARIES = {
     "embreex": (None, "embreex"),
     "matplotlib": ("python3-matplotlib", "matplotlib"),
     "numpy": ("python3-numpy", "numpy"),
+    "onnxruntime": (None, "onnxruntime"),
     "rerun": (None, "rerun-sdk"),
     "rosbags": (None, "rosbags"),
     "scipy": ("python3-scipy", "scipy"),
     "torch": (None, "torch"),
+    "torchvision": (None, None),  # comes with ultralytics, or a stand-in takes its place
     "tqdm": ("python3-tqdm", "tqdm"),
+    "ultralytics": (None, "ultralytics"),
     "yaml": ("python3-yaml", "pyyaml"),
 }
 LOCK_LINE = re.compile(r"[a-z0-9-]+(\[[a-z,]+\])?==[0-9][^ ]*( ; .+)?")

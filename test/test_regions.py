@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from builders import SHARED_DATA, depth_of_plane, frame_of_depth
 
-from autoseg3d_ros.config import RegionsConfig
 from autoseg3d_ros.data.apc import ApcShelf
 from autoseg3d_ros.data.tum import TumSequence
 from autoseg3d_ros.lifting.regions import RegionMasks
 from autoseg3d_ros.lifting.surface import depth_noise_m
+from autoseg3d_ros.mask_config import RegionsConfig
 from autoseg3d_ros.structures import NO_MASK, CameraIntrinsics, Frame, Masks2D
 
 CAMERA = CameraIntrinsics(width=320, height=240, fx=260.0, fy=260.0, cx=159.5, cy=119.5)

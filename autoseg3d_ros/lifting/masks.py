@@ -99,6 +99,16 @@ def paint_masks(masks: np.ndarray, areas: np.ndarray | None = None) -> Masks2D:
     return compact_masks(ids)
 
 
+def resize_ids(ids: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return an image of ids (h, w) int32 at another height and width: each pixel takes the id under its centre."""
+    if ids.shape == shape:
+        return ids
+    row, column = (
+        ((np.arange(new) + 0.5) * (old / new)).astype(np.int64) for new, old in zip(shape, ids.shape, strict=True)
+    )
+    return ids[row[:, None], column]
+
+
 def compact_masks(ids: np.ndarray) -> Masks2D:
     """Number the ids that occur in an (H, W) image of ids >= 0 and NO_MASK from 0 on, in their order."""
     occurs = np.bincount(ids.ravel() + 1, minlength=1) > 0

@@ -8,10 +8,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from autoseg3d_ros.config import RegionsConfig
 from autoseg3d_ros.lifting.adjacency import chroma_and_brightness, cos_angle, link_ends, step_and_fold
 from autoseg3d_ros.lifting.masks import compact_masks
 from autoseg3d_ros.lifting.surface import Surface, SurfaceEstimator
+from autoseg3d_ros.mask_config import RegionsConfig
 from autoseg3d_ros.structures import NO_MASK, Frame, Masks2D
 
 _SPAN_PX = 2  # an edge pixel lies between the two pixels that are compared
