@@ -60,7 +60,7 @@ def _add_source(parser: argparse.ArgumentParser, *, optional: bool = False) -> N
     parser.add_argument("--format", default="auto", metavar="F", help="layout of SOURCE (default: look and see)")
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def _add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="F", help="YAML file of settings")
     parser.add_argument(
         "--set",
@@ -70,6 +70,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change one setting; may be repeated (`doctor --settings` lists all)",
     )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    _add_changes(parser)
     parser.add_argument("--model", choices=("none",), default="none", help="learned model; none = geometry alone")
     parser.add_argument("--seed", metavar="N", help="short for --set seed=N")
 
@@ -127,8 +131,11 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("train", "val", "test"), help="prepare one split (default: all)")
     parser.add_argument("--scenes", type=_names, default=[], metavar="A,B", help="prepare these scenes (default: all)")
     parser.add_argument("--check", action="store_true", help="only say what is there and what is missing")
-    parser.add_argument("--masks", choices=("regions", "truth"), help="also compute 2D masks")
+    parser.add_argument(
+        "--masks", choices=("regions", "fastsam", "fastsam-onnx", "sam", "truth"), help="also compute 2D masks"
+    )
     parser.add_argument("--superpoints", action="store_true", help="also lift the masks to superpoints")
+    _add_changes(parser)
     parser.add_argument(
         "--intrinsics",
         choices=("average", "recorded"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
 from autoseg3d_ros.cli.prepare_superpoints import LiftingTask, lift_scenes
+from autoseg3d_ros.cli.run import run_config
 from autoseg3d_ros.data.preparation import SceneReport, claim, missing_files, prepare_scene
 from autoseg3d_ros.data.raw_dataset import RawDataset
 from autoseg3d_ros.data.scene_folder import SCENE_FILE
@@ -146,7 +147,8 @@ def _print_summary(reports: list[SceneReport], num_scenes: int, out: Path) -> No
 def _lift(args: argparse.Namespace, root: Path, scenes: list[str]) -> int:
     if not (args.masks or args.superpoints):
         raise CommandError("nothing to do: expected --masks SOURCE, --superpoints or both")
-    return lift_scenes(root, scenes, LiftingTask(args.masks, args.superpoints), args.workers)
+    config = run_config(args.config, args.changes, masks=None, seed=None)
+    return lift_scenes(root, scenes, LiftingTask(args.masks, args.superpoints, config), args.workers)
 
 
 def _some(names: Sequence[str], most: int) -> str:

@@ -24,14 +24,16 @@ from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
 from autoseg3d_ros.config import Config
 from autoseg3d_ros.data.images import write_png
+from autoseg3d_ros.data.raw_dataset import CLOCKWISE, ROTATE_FOR_MASKS
 from autoseg3d_ros.data.scene_folder import MASKS, SUPERPOINTS, SceneFolder
 from autoseg3d_ros.data.source import SourceError
 from autoseg3d_ros.lifting.masks import FileMasks, MaskSource
 from autoseg3d_ros.lifting.superpoints import lift
+from autoseg3d_ros.lifting.turned_masks import TurnedMasks
 from autoseg3d_ros.structures import Frame, FrameError, Masks2D
 from autoseg3d_ros.worker_pool import Worker, run_each
 
-MASK_SOURCES = ("regions", "truth")
+MASK_SOURCES = ("regions", "fastsam", "fastsam-onnx", "sam", "truth")
 _ORIGIN = "made.json"
 _MOST_REASONS = 3
 
@@ -51,7 +53,9 @@ class LiftingTask:
     def mask_source(self, scene: Path) -> MaskSource:
         """Return where the masks of a scene come from. Raises CommandError where they are to be there and are not."""
         if self.masks is not None:
-            return build_mask_source(configuration.replace(self.config, {"masks.source": self.masks}))
+            source = build_mask_source(configuration.replace(self.config, {"masks.source": self.masks}))
+            is_turned = SceneFolder(scene).info.origin.get(ROTATE_FOR_MASKS) == CLOCKWISE
+            return TurnedMasks(source) if is_turned else source
         if not (scene / MASKS).is_dir():
             raise CommandError(
                 f"{scene / MASKS}: no masks to lift; compute them with --masks regions, or put them there"
@@ -64,8 +68,10 @@ class LiftingTask:
             file = scene / MASKS / _ORIGIN
             masks = json.loads(file.read_text()) if file.exists() else {"source": "file"}
         else:
-            used = self.config.regions if self.masks == "regions" else self.config.masks
-            masks = {"source": self.masks, "seed": self.config.seed, **asdict(used)}
+            masks = {**asdict(self.config.masks), "source": self.masks, "seed": self.config.seed}
+            if self.masks != "truth":
+                section = "fastsam" if self.masks == "fastsam-onnx" else self.masks
+                masks[section] = asdict(getattr(self.config, section))
         if product == MASKS:
             return masks
         lifting = {**asdict(self.config.depth), **asdict(self.config.lifting), "seed": self.config.seed}

@@ -10,6 +10,8 @@ from typing import Protocol
 from autoseg3d_ros.data.scene_folder import SceneInfo, TruthMesh
 from autoseg3d_ros.structures import CameraIntrinsics, Frame, FrameError
 
+ROTATE_FOR_MASKS, CLOCKWISE = "rotate_for_masks", "clockwise"  # in `SceneInfo.origin`: images lie on their side
+
 
 @dataclass(frozen=True)
 class RawScene:

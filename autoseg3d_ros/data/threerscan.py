@@ -33,7 +33,7 @@ from autoseg3d_ros.data.images import decode_image
 from autoseg3d_ros.data.nyu40 import STRUCTURE
 from autoseg3d_ros.data.ply_file import read_ply_mesh
 from autoseg3d_ros.data.pose_file import parse_matrix
-from autoseg3d_ros.data.raw_dataset import RawScene
+from autoseg3d_ros.data.raw_dataset import CLOCKWISE, ROTATE_FOR_MASKS, RawScene
 from autoseg3d_ros.data.rgbd_folder import stamp_of
 from autoseg3d_ros.data.scene_folder import SceneInfo, TruthInstance, TruthMesh
 from autoseg3d_ros.data.source import SourceError, load_each
@@ -109,7 +109,7 @@ class ThreeRScan:
                 scene=scene,
                 split=split,
                 instances=instances,
-                origin={"folder": str(self._root / scene), "stride": STRIDE, "rotate_for_masks": "clockwise"},
+                origin={"folder": str(self._root / scene), "stride": STRIDE, ROTATE_FOR_MASKS: CLOCKWISE},
             ),
             camera=info.camera,
             depth_units_a_metre=info.depth_units_a_metre,
