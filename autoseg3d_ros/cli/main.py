@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands.add_parser("demo", help="play a source to the live ROS node and write what it publishes"))
     _add_bag(commands.add_parser("bag", help="write a source as a rosbag2 file"))
     _add_play(commands.add_parser("play", help="publish a source on ROS topics"))
+    _add_masks(commands.add_parser("masks", help="2D masks alone: look at them, store them, compare their sources"))
     _add_fetch_weights(
         commands.add_parser("fetch-weights", help="download weights of a 2D mask model, and verify them")
     )
@@ -143,6 +144,29 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
         help="ScanNet: the benchmark's camera for all scenes, or that of each recording (default: average)",
     )
     parser.add_argument("--workers", type=_count, default=1, metavar="N", help="processes (default: %(default)s)")
+
+
+def _add_masks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sources", type=Path, nargs="+", metavar="SOURCE", help="RGB-D folder, TUM folder or bag; or a folder of scenes"
+    )
+    parser.add_argument("--format", default="auto", metavar="F", help="layout of SOURCE (default: look and see)")
+    parser.add_argument(
+        "--source",
+        type=_names,
+        default=[],
+        dest="mask_sources",
+        metavar="A,B",
+        help=f"where masks come from, several to compare: {', '.join(_MASK_SOURCES)} (default: masks.source)",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write id images into DIR/masks and a picture of them")
+    parser.add_argument("--overlays", action="store_true", help="out: also a picture of each frame")
+    parser.add_argument("--split", choices=("train", "val", "test"), help="take these scenes of a folder of scenes")
+    parser.add_argument("--truth", action="store_true", help="also report recall against the instance truth of SOURCE")
+    parser.add_argument("--json", type=Path, metavar="F", help="also write the report as JSON")
+    parser.add_argument("--stride", type=_count, default=1, metavar="K", help="take every K-th frame")
+    parser.add_argument("--limit", type=_count, metavar="N", help="take N frames of each recording at most")
+    _add_settings(parser)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:

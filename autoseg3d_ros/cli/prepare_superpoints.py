@@ -22,6 +22,7 @@ from autoseg3d_ros import config as configuration
 from autoseg3d_ros.build import build_mask_source
 from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
+from autoseg3d_ros.cli.mask_folder import ORIGIN, origin_of
 from autoseg3d_ros.config import Config
 from autoseg3d_ros.data.images import write_png
 from autoseg3d_ros.data.raw_dataset import CLOCKWISE, ROTATE_FOR_MASKS
@@ -34,7 +35,6 @@ from autoseg3d_ros.structures import Frame, FrameError, Masks2D
 from autoseg3d_ros.worker_pool import Worker, run_each
 
 MASK_SOURCES = ("regions", "fastsam", "fastsam-onnx", "sam", "truth")
-_ORIGIN = "made.json"
 _MOST_REASONS = 3
 
 
@@ -65,13 +65,10 @@ class LiftingTask:
     def origin_of(self, product: str, scene: Path) -> dict[str, Any]:
         """Return all that MASKS or SUPERPOINTS of a scene depend on."""
         if self.masks is None:
-            file = scene / MASKS / _ORIGIN
+            file = scene / MASKS / ORIGIN
             masks = json.loads(file.read_text()) if file.exists() else {"source": "file"}
         else:
-            masks = {**asdict(self.config.masks), "source": self.masks, "seed": self.config.seed}
-            if self.masks != "truth":
-                section = "fastsam" if self.masks == "fastsam-onnx" else self.masks
-                masks[section] = asdict(getattr(self.config, section))
+            masks = origin_of(self.masks, self.config)
         if product == MASKS:
             return masks
         lifting = {**asdict(self.config.depth), **asdict(self.config.lifting), "seed": self.config.seed}
@@ -120,7 +117,7 @@ def lift_scene(root: Path, task: LiftingTask, scene: str, stopped: Callable[[], 
             return LiftingReport(scene, is_kept=True)
         num_frames, skipped = _lift_frames(folder, task, products, stopped)
         for name in products:
-            (_partial(folder, name) / _ORIGIN).write_text(json.dumps(task.origin_of(name, folder), indent=1) + "\n")
+            (_partial(folder, name) / ORIGIN).write_text(json.dumps(task.origin_of(name, folder), indent=1) + "\n")
             shutil.rmtree(folder / name, ignore_errors=True)
             _partial(folder, name).rename(folder / name)
         return LiftingReport(scene, num_frames, tuple(skipped))
@@ -141,9 +138,9 @@ def _is_there(product: Path, origin: dict[str, Any]) -> bool:
     """Say whether a product of this origin is there. Raises CommandError where what is there was not made here."""
     if not product.exists():
         return False
-    file = product / _ORIGIN
+    file = product / ORIGIN
     if not file.exists():
-        raise CommandError(f"{product}: expected {_ORIGIN}, found files of another origin; move the folder away")
+        raise CommandError(f"{product}: expected {ORIGIN}, found files of another origin; move the folder away")
     return bool(json.loads(file.read_text()) == origin)
 
 
