@@ -160,4 +160,7 @@ def _report(args: argparse.Namespace, comparison: _Comparison, interruption: Int
             f"written to {args.out}: {MASKS}/{pictures}; `autoseg3d run SOURCE --masks file --set "
             f"masks.directory={args.out / MASKS}` uses them"
         )
+    if interruption:
+        kept = "; nothing was written" if args.out is not None else ""
+        print(f"stopped after {figures[0].num_frames} frame{'s' * (figures[0].num_frames != 1)}{kept}")
     return interruption.exit_code
