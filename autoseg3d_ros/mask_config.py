@@ -58,7 +58,7 @@ class RegionsConfig:
 
     working_width_px: int = setting(320, "wider images are reduced to about this width, pixels", minimum=32)
     noise_scale: float = setting(1.0, "depth noise of the sensor over that of a Kinect", minimum=0.1, maximum=10.0)
-    step_sigma: float = setting(2.5, "a depth step separates from here on, multiples of the noise", minimum=1.0)
+    step_sigma: float = setting(3.0, "a depth step separates from here on, multiples of the noise", minimum=1.0)
     concave_deg: float = setting(25.0, "an inward fold separates from here on, degrees", minimum=5.0, maximum=90.0)
-    colour_step: float = setting(12.0, "a colour step on a flat surface separates from here on, CIE Lab", minimum=1.0)
-    min_region_px: int = setting(80, "smaller regions become no mask, pixels", minimum=1)
+    colour_step: float = setting(14.0, "a colour step on a flat surface separates from here on, CIE Lab", minimum=1.0)
+    min_region_px: int = setting(120, "smaller regions become no mask, pixels", minimum=1)

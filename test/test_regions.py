@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from builders import SHARED_DATA, depth_of_plane, frame_of_depth
 
-from autoseg3d_ros.config import RegionsConfig
 from autoseg3d_ros.data.apc import ApcShelf
-from autoseg3d_ros.data.synthetic.generate import room_camera, room_frames
-from autoseg3d_ros.data.synthetic.room import furnished_room
 from autoseg3d_ros.data.tum import TumSequence
-from autoseg3d_ros.evaluation.mask_recall import MaskRecallAccumulator
-from autoseg3d_ros.evaluation.under_segmentation import num_leaked_px
 from autoseg3d_ros.lifting.regions import RegionMasks
 from autoseg3d_ros.lifting.surface import depth_noise_m
+from autoseg3d_ros.mask_config import RegionsConfig
 from autoseg3d_ros.structures import NO_MASK, CameraIntrinsics, Frame, Masks2D
 
 CAMERA = CameraIntrinsics(width=320, height=240, fx=260.0, fy=260.0, cx=159.5, cy=119.5)
@@ -121,20 +115,6 @@ def test_a_dark_thing_on_a_bright_surface_parts_though_it_has_no_hue() -> None:
     assert best_iou(masks_of(measured(np.full((240, 320), 1.5)), rgb), tablet) > 0.9
 
 
-@pytest.mark.parametrize(("config", "width_px"), [(CONFIGS[0], 4), (CONFIGS[0], 8), (CONFIGS[1], 6), (CONFIGS[1], 10)])
-def test_the_backs_of_books_side_by_side_are_parted_by_their_colours(config: RegionsConfig, width_px: int) -> None:
-    colours = [(150, 50, 40), (50, 70, 140), (180, 160, 60), (40, 110, 60), (120, 60, 130), (200, 120, 60)]
-    rgb, truth = GREY.copy(), np.zeros(GREY.shape[:2], np.int32)
-    for number, colour in enumerate(colours):
-        book = block((90, 140), (100 + number * width_px, 100 + (number + 1) * width_px))
-        rgb[book], truth[book] = colour, number + 1
-    rgb = np.clip(rgb + np.random.default_rng(0).normal(0, 4, rgb.shape), 0, 255).astype(np.uint8)
-    masks = masks_of(measured(np.full((240, 320), 2.0)), rgb, dataclasses.replace(config, min_region_px=40))
-    recall = MaskRecallAccumulator()
-    recall.update(truth, masks)
-    assert recall.result().united_recall_50 == 1.0
-
-
 def test_a_gap_in_an_outline_does_not_let_the_region_leak() -> None:
     depth_m = np.full((240, 320), 1.5)
     keyboard = block((80, 160), (60, 260))
@@ -145,16 +125,7 @@ def test_a_gap_in_an_outline_does_not_let_the_region_leak() -> None:
     assert best_iou(masks, keyboard) > 0.9
 
 
-@pytest.mark.parametrize("half_px", [2, 3])
-def test_a_thin_leaning_pole_is_a_region(half_px: int) -> None:
-    rows, columns = np.mgrid[:240, :320]
-    pole = (np.abs(columns - rows - 40) < half_px) & block((20, 220), (0, 320))
-    masks = masks_of(measured(np.where(pole, 1.0, 2.0)), config=RegionsConfig(min_region_px=30))
-    assert masks.num_masks == 2
-    assert best_iou(masks, pole) > 0.9
-
-
-@pytest.mark.parametrize("width_px", [6, 8])
+@pytest.mark.parametrize("width_px", [5, 8])
 def test_a_thin_pole_is_a_region(width_px: int) -> None:
     pole = block((20, 220), (150, 150 + width_px))
     assert best_iou(masks_of(measured(np.where(pole, 1.0, 2.0))), pole) > 0.9
@@ -202,19 +173,6 @@ def test_small_regions_are_dropped(working_width_px: int) -> None:
     kept, dropped = (RegionsConfig(working_width_px, min_region_px=least) for least in (150, 250))
     assert masks_of(depth_m, config=kept).num_masks == 2
     assert masks_of(depth_m, config=dropped).num_masks == 1
-
-
-def test_in_a_furnished_room_little_leaks_and_most_objects_are_found() -> None:
-    recall, num_leaked, num_valid = MaskRecallAccumulator(), 0, 0
-    for frame in room_frames(furnished_room(8, "open"), 8, 3, room_camera(320, 240), frame_rate_hz=0.15):
-        masks, valid = RegionMasks(RegionsConfig()).masks(frame), frame.depth_m > 0
-        assert frame.truth is not None
-        recall.update(frame.truth, masks, valid)
-        num_leaked += num_leaked_px(frame.truth, masks, valid)
-        num_valid += np.count_nonzero(valid)
-    assert num_leaked / num_valid < 0.01  # .005; .02 where edges are sought along rows and columns alone
-    assert recall.result().united_recall_50 >= 0.8
-    assert recall.result().coverage > 0.97
 
 
 def real_frames(name: str) -> list[Frame]:

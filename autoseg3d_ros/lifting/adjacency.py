@@ -40,10 +40,10 @@ def step_and_fold(surface: Surface, p: Index, q: Index, row: int, column: int) -
         fold: float32, change of slope in standard deviations of the noise, > 0 concave.
     """
     change = surface.inverse_depth[q] - surface.inverse_depth[p]
-    steps = [(slope, np.float32(size)) for slope, size in zip(surface.gradient, (column, row), strict=True) if size]
-    q_in_front = change - sum(slope[p] * size for slope, size in steps)
-    p_in_front = sum(slope[q] * size for slope, size in steps) - change
-    per_noise = np.maximum(surface.precision[p], surface.precision[q])
+    along_columns, along_rows = surface.gradient
+    q_in_front = change - along_columns[p] * np.float32(column) - along_rows[p] * np.float32(row)
+    p_in_front = along_columns[q] * np.float32(column) + along_rows[q] * np.float32(row) - change
+    per_noise = 1 / np.maximum(np.minimum(surface.noise[p], surface.noise[q]), np.float32(1e-9))
     parallel = np.minimum(np.abs(q_in_front), np.abs(p_in_front)) * (q_in_front * p_in_front < 0)
     return parallel * per_noise, (q_in_front + p_in_front) * per_noise
 
@@ -60,12 +60,6 @@ def chroma_and_brightness(surface: Surface, p: Index, q: Index) -> tuple[np.ndar
     lightness, a, b = (channel[p] - channel[q] for channel in surface.colour)
     chroma2 = lightness * lightness + a * a + b * b - brightness * brightness
     return np.maximum(chroma2, 0), np.abs(brightness)
-
-
-def colour_difference2(surface: Surface, p: Index, q: Index) -> np.ndarray:
-    """Return the squared colour difference in CIE Lab, in which brightness counts half: shadows change it."""
-    chroma2, brightness = chroma_and_brightness(surface, p, q)
-    return chroma2 + brightness * brightness * np.float32(_BRIGHTNESS_WEIGHT**2)
 
 
 def ids_on_grid(id_image: np.ndarray, surface: Surface) -> np.ndarray:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-from autoseg3d_ros.lifting.adjacency import colour_difference2, cos_angle, link_ends, step_and_fold
+from autoseg3d_ros.lifting.adjacency import chroma_and_brightness, cos_angle, link_ends, step_and_fold
 from autoseg3d_ros.lifting.masks import compact_masks
 from autoseg3d_ros.lifting.surface import Surface, SurfaceEstimator
 from autoseg3d_ros.mask_config import RegionsConfig
@@ -20,12 +18,12 @@ _SPAN_PX = 2  # an edge pixel lies between the two pixels that are compared
 _DIRECTIONS = ((0, _SPAN_PX), (_SPAN_PX, 0), (_SPAN_PX, _SPAN_PX), (_SPAN_PX, -_SPAN_PX))  # (row, column)
 _FOLD_IN_NOISE = 1.5
 _FLAT_DEG = 20.0  # colour counts on smooth surfaces only: at folds shading changes it
+_BRIGHTNESS_WEIGHT = 0.5  # shadows change brightness, not chroma
 _LEAST_LINE_PX = 10  # shorter edges are noise
 _WIDE_CORE_PX, _NARROW_CORE_PX = 5.0, 0.5  # radii; gaps in an edge narrower than twice that do not let a region leak
 _LEAST_CORE_PX = 12
 _REST_REACH_PX = 3.0  # edge pixels go to a region this near
 _SAME_PLANE = 4.0  # deviations of the noise
-_SAME_COLOUR = 0.75  # of a colour step: neighbours that differ by less are of one colour
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
@@ -50,9 +48,8 @@ def segment_surface(surface: Surface, config: RegionsConfig) -> np.ndarray:
     """Return the segment of each pixel of the surface's grid, (h, w) int32 >= 0, NO_MASK = none.
 
     Pixels far from edges are the cores of segments, the wide ones first, so that a gap in an edge does not join what
-    it parts. Edge pixels go to the segment whose plane and colour they have. What is left over are thin and small
-    things, which consist of edges: each connected part of one colour is a segment. What is too small for that goes to
-    the segment on whose plane it lies, whatever its colour.
+    it parts. Edge pixels go to the segment whose plane they lie on. What is left over are thin and small things, which
+    consist of edges: each connected part is a segment.
     """
     free = surface.known & ~_edges(surface, config)
     distance_px = cv2.distanceTransform(free.view(np.uint8), cv2.DIST_L2, 3)
@@ -60,9 +57,8 @@ def segment_surface(surface: Surface, config: RegionsConfig) -> np.ndarray:
     ids = _with_new_cores(ids, distance_px > _WIDE_CORE_PX)
     ids = _grown(ids, surface, free, 1.5 * _WIDE_CORE_PX)
     ids = _with_new_cores(ids, (distance_px > _NARROW_CORE_PX) & (ids == NO_MASK))
-    same_colour = _SAME_COLOUR * config.colour_step
-    ids = _grown(ids, surface, surface.known, _REST_REACH_PX, same_colour)
-    ids = _with_new_ids(ids, _even_parts((ids == NO_MASK) & surface.known, surface, same_colour))
+    ids = _grown(ids, surface, surface.known, _REST_REACH_PX)
+    ids = _with_new_cores(ids, (ids == NO_MASK) & surface.known)
     ids = _grown(ids, surface, surface.known, _REST_REACH_PX)
     return _without_small(ids, config.min_region_px / surface.factor**2)
 
@@ -80,8 +76,9 @@ def _edges(surface: Surface, config: RegionsConfig) -> np.ndarray:
         cosine = cos_angle(surface, p, q)
         geometric[middle] |= known & ((step > config.step_sigma) | ((fold > _FOLD_IN_NOISE) & (cosine < cos_concave)))
         if 0 in (row, column):  # the diagonals only close the outlines of thin things
-            different = colour_difference2(surface, p, q) > config.colour_step**2
-            coloured[middle] |= known & different & (cosine > cos_flat)
+            chroma2, brightness = chroma_and_brightness(surface, p, q)
+            colour2 = chroma2 + brightness * brightness * np.float32(_BRIGHTNESS_WEIGHT**2)
+            coloured[middle] |= known & (colour2 > config.colour_step**2) & (cosine > cos_flat)
     return _long_lines(geometric) | _long_lines(coloured)
 
 
@@ -94,59 +91,20 @@ def _long_lines(edges: np.ndarray) -> np.ndarray:
 
 def _with_new_cores(ids: np.ndarray, cores: np.ndarray) -> np.ndarray:
     """Give each connected part of `cores` that is large enough the next id."""
-    return _with_new_ids(ids, cv2.connectedComponents(cores.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)[1])
-
-
-def _with_new_ids(ids: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Give each of the (h, w) int labels > 0 that is large enough the next id."""
-    is_large = np.bincount(labels.ravel()) >= _LEAST_CORE_PX
-    is_large[0] = False  # no label
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(cores.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
+    is_large = stats[:, cv2.CC_STAT_AREA] >= _LEAST_CORE_PX
+    is_large[0] = False  # the background
     new_id = np.where(is_large, ids.max(initial=NO_MASK) + np.cumsum(is_large), NO_MASK).astype(np.int32)
-    return np.maximum(ids, new_id.take(labels))
+    return np.maximum(ids, new_id[labels])
 
 
-def _even_parts(pixels: np.ndarray, surface: Surface, most_colour: float) -> np.ndarray:
-    """Return labels (h, w) from 1 of the parts of `pixels` in which neighbours have no step and one colour, 0 = none.
-
-    Unlike edges, which lie between pixels that are compared across them, such links part things one pixel wide.
-    """
-    count = int(np.count_nonzero(pixels))
-    if not count:
-        return np.zeros(pixels.shape, np.int32)
-    number = np.cumsum(pixels, dtype=np.int32).reshape(pixels.shape) - 1
-    links = [np.zeros((2, 0), np.int32)]
-    for row, column in ((0, 1), (1, 0)):
-        first, second = link_ends(pixels.shape, row, column)
-        rows, columns = np.nonzero(pixels[first] & pixels[second])
-        p, q = (rows, columns), (rows + row, columns + column)
-        even = step_and_fold(surface, p, q, row, column)[0] < _SAME_PLANE
-        even &= colour_difference2(surface, p, q) < most_colour**2
-        links.append(np.stack([number[p], number[q]])[:, even])
-    p, q = np.concatenate(links, axis=1)
-    graph = coo_matrix((np.ones(len(p), np.int8), (p, q)), shape=(count, count))
-    labels = np.zeros(pixels.shape, np.int32)
-    labels[pixels] = connected_components(graph, directed=False)[1] + 1
-    return labels
-
-
-def _grown(
-    ids: np.ndarray, surface: Surface, allowed: np.ndarray, reach_px: float, most_colour: float | None = None
-) -> np.ndarray:
-    """Give allowed pixels the id of the nearest pixel that has one, if it is in reach and they lie on its plane.
-
-    Those that differ from it by `most_colour` or more are left out, if that is given.
-    """
+def _grown(ids: np.ndarray, surface: Surface, allowed: np.ndarray, reach_px: float) -> np.ndarray:
+    """Give allowed pixels the id of the nearest pixel that has one, if it is in reach and they lie on its plane."""
     if not (ids >= 0).any():
         return ids
-    empty = ids == NO_MASK
-    distance_px, label = cv2.distanceTransformWithLabels(
-        empty.view(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    with_id = np.flatnonzero(~empty)
-    index_of_label = np.zeros(len(with_id) + 1, np.int32)
-    index_of_label[label.take(with_id)] = with_id
-    pixel = np.flatnonzero(allowed & empty & (distance_px <= reach_px))
-    seed = index_of_label.take(label.take(pixel))
+    distance_px, nearest = _nearest_with_id(ids)
+    pixel = np.flatnonzero(allowed & (ids == NO_MASK) & (distance_px <= reach_px))
+    seed = nearest.take(pixel)
     row, column = np.divmod(pixel, ids.shape[1])
     seed_row, seed_column = np.divmod(seed, ids.shape[1])
     below, right = row - seed_row, column - seed_column
@@ -154,17 +112,24 @@ def _grown(
     expected = surface.inverse_depth.take(seed) + along_columns.take(seed) * right + along_rows.take(seed) * below
     noise = np.maximum(surface.noise.take(pixel), surface.noise.take(seed))
     joins = np.abs(expected - surface.inverse_depth.take(pixel)) < _SAME_PLANE * noise
-    if most_colour is not None:
-        joins &= colour_difference2(surface, (row, column), (seed_row, seed_column)) < most_colour**2
     grown = ids.copy()
     grown.ravel()[pixel[joins]] = ids.take(seed[joins])
     return grown
 
 
+def _nearest_with_id(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each pixel's distance to the nearest one that has an id, and the flat index of that; both (h, w)."""
+    empty = (ids == NO_MASK).view(np.uint8)
+    distance_px, label = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    with_id = np.flatnonzero(ids >= 0)
+    index_of_label = np.zeros(len(with_id) + 1, np.int32)
+    index_of_label[label.take(with_id)] = with_id
+    return distance_px, index_of_label[label]
+
+
 def _without_small(ids: np.ndarray, least_px: float) -> np.ndarray:
     size_px = np.bincount(ids.ravel() + 1, minlength=1)
-    kept = np.where(size_px >= least_px, np.arange(len(size_px)) - 1, NO_MASK).astype(np.int32)
-    return kept.take(ids + 1)
+    return np.where((size_px >= least_px)[ids + 1], ids, NO_MASK)
 
 
 def _ids_of_pixels(grid_ids: np.ndarray, surface: Surface, depth_m: np.ndarray) -> np.ndarray:
