@@ -9,7 +9,19 @@ import pytest
 
 from autoseg3d_ros.data.synthetic.arrangement import at_wall, stand_in_row, those_that_fit
 from autoseg3d_ros.data.synthetic.families import FAMILIES, MAKERS, ON_WALLS, class_id, draw
-from autoseg3d_ros.data.synthetic.patterns import Checks, Patches, Pattern, Print, Stripes, Tiles
+from autoseg3d_ros.data.synthetic.patterns import (
+    Band,
+    Checks,
+    Mottled,
+    Patches,
+    Pattern,
+    Planks,
+    Print,
+    Speckled,
+    Stripes,
+    Tiles,
+    Wood,
+)
 from autoseg3d_ros.data.synthetic.primitives import box, joined, piece_bounds, ribbon, rigid
 from autoseg3d_ros.data.synthetic.scene import Model
 from autoseg3d_ros.data.synthetic.settling import settled
@@ -87,6 +99,11 @@ def test_texture_has_edges_inside_the_object(family: str) -> None:
         Checks(0.2),
         Tiles((0.2, 0.1), 0.02),
         Patches(0.3, 4, 5.0),
+        Mottled(),
+        Wood(),
+        Planks(),
+        Speckled(),
+        Band(0.0, 0.1),
         Print((-0.5, -0.5), (0.5, 0.5), 0.1),
     ],
     ids=lambda item: type(item).__name__,
