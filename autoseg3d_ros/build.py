@@ -4,35 +4,63 @@ from __future__ import annotations
 
 import logging
 
-from autoseg3d_ros.config import Config
+from autoseg3d_ros.config import Config, ConfigError
 from autoseg3d_ros.fragment_merging import FragmentMerger, GeometricJudge, NoJudge, WholeMasks
+from autoseg3d_ros.geometric_recognition import GeometricRecognition
 from autoseg3d_ros.lifting.mask_selection import load_model, load_sam, select_source
 from autoseg3d_ros.lifting.masks import FileMasks, MaskSource, TruthMasks
 from autoseg3d_ros.lifting.model_masks import ModelMasks
 from autoseg3d_ros.lifting.regions import RegionMasks
 from autoseg3d_ros.lifting.sam import SIDE_PX
 from autoseg3d_ros.lifting.surface import SurfaceEstimator
+from autoseg3d_ros.lifting.turned_masks import TurnedModel
+from autoseg3d_ros.model_config import NO_MODEL
+from autoseg3d_ros.recognition import Recognition
 from autoseg3d_ros.segmenter import OnlineSegmenter
+from autoseg3d_ros.tracking.tracker import Tracker
 
 _logger = logging.getLogger(__name__)
 
 
-def build_segmenter(config: Config) -> OnlineSegmenter:
-    """Return a segmenter with an empty state. Raises ConfigError for a mask source that cannot be."""
+def build_segmenter(config: Config, *, is_turned: bool = False) -> OnlineSegmenter:
+    """Return a segmenter with an empty state; for `is_turned` see `build_mask_source`, and for what it raises."""
     # Regions and the judge look at the same surface: one estimator, so that it is computed once a frame.
     surfaces = _surface_estimator(config)
-    masks = build_mask_source(config, surfaces)
+    masks = build_mask_source(config, surfaces, is_turned=is_turned)
+    if config.model.path or config.model.name != NO_MODEL:
+        return _learned_segmenter(masks, config)
+    recognition, tracker = _geometric(config, surfaces)
+    return OnlineSegmenter(masks, recognition, tracker, config)
+
+
+def _geometric(config: Config, surfaces: SurfaceEstimator) -> tuple[Recognition, Tracker]:
+    tracker = Tracker(config.tracking, config.limits)
     if not config.fragments.merge:
-        return OnlineSegmenter(masks, NoJudge(), WholeMasks(config.tracking), config)
+        return GeometricRecognition(NoJudge(), WholeMasks(config.tracking), tracker, config.tracking), tracker
     judge = GeometricJudge(surfaces, config.fragments)
-    return OnlineSegmenter(masks, judge, FragmentMerger(config.tracking), config)
+    return GeometricRecognition(judge, FragmentMerger(config.tracking), tracker, config.tracking), tracker
 
 
-def build_mask_source(config: Config, surfaces: SurfaceEstimator | None = None) -> MaskSource:
+def _learned_segmenter(masks: MaskSource, config: Config) -> OnlineSegmenter:
+    try:
+        # torch takes a second to import, and is an extra.
+        from autoseg3d_ros.build_learned import build_learned_segmenter
+    except ImportError as error:
+        raise ConfigError(
+            f"model.name: {config.model.path or config.model.name!r} needs torch and safetensors ({error}); "
+            "`pip install torch safetensors`, or `--model none` for geometry alone"
+        ) from error
+    return build_learned_segmenter(masks, config)
+
+
+def build_mask_source(
+    config: Config, surfaces: SurfaceEstimator | None = None, *, is_turned: bool = False
+) -> MaskSource:
     """Return the mask source of the settings, and log which one it is and why.
 
-    `surfaces` is shared with whoever else looks at them. Raises ConfigError where the source cannot be: no weights, a
-    file that is no model, or nothing to run it with.
+    `surfaces` is shared with whoever else looks at them. `is_turned` says that the camera was held upright, so that
+    its images lie on their side: models then see them turned clockwise, as they know the world. Raises ConfigError
+    where the source cannot be: no weights, a file that is no model, or nothing to run it with.
     """
     surfaces = surfaces or _surface_estimator(config)
     source, reason = select_source(config.masks)
@@ -45,8 +73,10 @@ def build_mask_source(config: Config, surfaces: SurfaceEstimator | None = None) 
     if source == "regions":
         return regions
     if source == "sam":
-        return ModelMasks(load_sam(config.sam), regions, SIDE_PX)
-    return ModelMasks(load_model(source, config.masks.weights, config.fastsam), regions, config.fastsam.size_px)
+        model, size_px = load_sam(config.sam), SIDE_PX
+    else:
+        model, size_px = load_model(source, config.masks.weights, config.fastsam), config.fastsam.size_px
+    return ModelMasks(TurnedModel(model) if is_turned else model, regions, size_px)
 
 
 def _surface_estimator(config: Config) -> SurfaceEstimator:

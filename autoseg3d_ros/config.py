@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from autoseg3d_ros.mask_config import FastSamConfig, MasksConfig, RegionsConfig, SamConfig
+from autoseg3d_ros.model_config import DetectionConfig, FeatureMemoryConfig, ModelConfig
 from autoseg3d_ros.setting import ConfigError as ConfigError  # the error of everything here
 from autoseg3d_ros.setting import setting
 
@@ -93,6 +94,16 @@ class TrackingConfig:
     owner_share: float = setting(
         0.6, "share of a fragment's mapped points in one track that makes it part of it", minimum=0.5, maximum=1.0
     )
+    live_first: bool = setting(False, "retired tracks are matched only with what the live ones leave over")
+    memory_update: str = setting(
+        "count",
+        "stored features of a track: the mean of all observations, or half old and half new",
+        choices=("count", "ema"),
+        read_only=True,
+    )
+    reference: bool = setting(
+        False, "births, misses and revivals as the published code has them, defects included", read_only=True
+    )
 
 
 @dataclass(frozen=True)
@@ -149,6 +160,9 @@ class Config:
     sam: SamConfig = field(default_factory=SamConfig)
     regions: RegionsConfig = field(default_factory=RegionsConfig)
     fragments: FragmentsConfig = field(default_factory=FragmentsConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    detection: DetectionConfig = field(default_factory=DetectionConfig)
+    feature_memory: FeatureMemoryConfig = field(default_factory=FeatureMemoryConfig)
     lifting: LiftingConfig = field(default_factory=LiftingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     map: MapConfig = field(default_factory=MapConfig)

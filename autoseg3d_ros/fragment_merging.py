@@ -116,6 +116,7 @@ class FragmentMerger:
         num_groups = _num_labels(group)
         group_of_point = group[superpoints.superpoint]
         return Detections(
+            of_point=group_of_point,
             of_superpoint=group,
             score=np.ones(num_groups, np.float32),
             num_points=np.bincount(group_of_point, minlength=num_groups),

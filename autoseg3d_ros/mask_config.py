@@ -43,7 +43,7 @@ class SamConfig:
     )
     grid_columns: int = setting(16, "points that may be prompts, side by side", minimum=1, maximum=64)
     grid_rows: int = setting(12, "points that may be prompts, one above the other", minimum=1, maximum=64)
-    max_prompts: int = setting(28, "prompts a frame at most: the time a frame grows with them", minimum=1)
+    max_prompts: int = setting(30, "prompts a frame at most: the time a frame grows with them", minimum=1)
     skip_covered: bool = setting(True, "ask from coarse to fine, and not inside masks found before; false = row by row")
     min_iou: float = setting(0.86, "masks of less self-estimated quality are left out", minimum=0.0, maximum=1.0)
     min_stability: float = setting(0.9, "masks whose outline is less certain are left out", minimum=0.0, maximum=1.0)

@@ -3,55 +3,29 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 
 import numpy as np
 
 from autoseg3d_ros.config import Config
-from autoseg3d_ros.fragment_merging import FragmentJudge, FragmentMerger, FragmentRelations, MapEvidence
-from autoseg3d_ros.geometry import box_iou
 from autoseg3d_ros.lifting.masks import MaskSource
 from autoseg3d_ros.lifting.superpoints import lift
 from autoseg3d_ros.mapping.instance_map import InstanceMap, MapPoints
 from autoseg3d_ros.mapping.shapes import InstanceShapes
+from autoseg3d_ros.recognition import Percept, Recognition
 from autoseg3d_ros.records import instance_records, rois_of_slots
+from autoseg3d_ros.segmenter_state import SegmenterState
 from autoseg3d_ros.stage_clock import StageClock
-from autoseg3d_ros.structures import Detections, Frame, Instance, Masks2D, SegmentedFrame, Superpoints
-from autoseg3d_ros.tracking.association import geometric_affinity
-from autoseg3d_ros.tracking.tracker import Tracker, TrackUpdate
-from autoseg3d_ros.tracking.tracks import TrackTable
-
-
-@dataclass
-class SegmenterState:
-    """All that lasts from one frame to the next; components have no memory of their own."""
-
-    map_id: uuid.UUID
-    map: InstanceMap
-    tracks: TrackTable
-    shapes: InstanceShapes
-    frame_index: int = 0  # of the next frame
-
-
-@dataclass(frozen=True)
-class Percept:
-    """What one frame shows by itself."""
-
-    frame: Frame
-    masks: Masks2D
-    superpoints: Superpoints
-    relations: FragmentRelations
-    clock: StageClock
+from autoseg3d_ros.structures import Frame, Instance, SegmentedFrame
+from autoseg3d_ros.tracking.tracker import Tracker
 
 
 class OnlineSegmenter:
     """Masks -> superpoints -> objects -> tracks -> labelled map, one frame at a time."""
 
-    def __init__(self, mask_source: MaskSource, judge: FragmentJudge, merger: FragmentMerger, config: Config) -> None:
+    def __init__(self, mask_source: MaskSource, recognition: Recognition, tracker: Tracker, config: Config) -> None:
         self._mask_source = mask_source
-        self._judge = judge
-        self._merger = merger
-        self._tracker = Tracker(config.tracking, config.limits)
+        self.recognition = recognition
+        self._tracker = tracker
         self._config = config
         self.reset()
 
@@ -64,6 +38,7 @@ class OnlineSegmenter:
             tracks=tracks,
             shapes=InstanceShapes(tracks.num_slots),
         )
+        self.recognition.prepare(self.state)
 
     def step(self, frame: Frame) -> SegmentedFrame:
         """Segment one frame and fold it into the state. Raises FrameError, before the state is touched."""
@@ -81,42 +56,35 @@ class OnlineSegmenter:
         with clock.stage("lift"):
             superpoints = lift(frame, masks, self._config.depth, self._config.lifting, self._config.seed)
 
-        # Which superpoints touch, and what the geometry across their borders says.
-        with clock.stage("judge"):
-            relations = self._judge(frame, superpoints)
-        return Percept(frame, masks, superpoints, relations, clock)
+        # What geometry says of the frame alone, or the voxels that the network will see.
+        glance = self.recognition.glance(frame, superpoints, clock)
+        return Percept(frame, masks, superpoints, glance, clock)
 
     def remember(self, percept: Percept) -> SegmentedFrame:
         """Fold a percept into the state; percepts come in the order of their frames."""
         state, clock = self.state, percept.clock
-        frame, superpoints, relations = percept.frame, percept.superpoints, percept.relations
+        frame, superpoints = percept.frame, percept.superpoints
 
-        # Fragments of one object become one detection: geometry now, held against what the map has learned.
-        with clock.stage("merge"):
-            evidence = MapEvidence(*state.map.slots_at(superpoints.xyz_m), state.map.num_voxels)
-            owner = self._merger.owners(superpoints, evidence)
-            together, apart = self._merger.votes(relations, superpoints, evidence, owner, state.tracks)
-            merged = self._tracker.merge_duplicates(state.tracks, together, apart, frame.stamp_ns)
-            if self._pass_on(merged):
-                evidence = MapEvidence(*state.map.slots_at(superpoints.xyz_m), state.map.num_voxels)
-                owner = self._merger.owners(superpoints, evidence)
-            detections = self._merger.merge(relations, superpoints, owner)
+        # Fragments of one object become one detection: by geometry and the map, or by the network and its memories.
+        recognized = self.recognition.recognize(percept, state)
+        detections, merged = recognized.detections, recognized.merged
 
         # Detections meet the tracks in long-term memory: matches, births, losses, revivals.
         with clock.stage("track"):
             update = self._tracker.update(
                 state.tracks,
-                self._affinity(detections, superpoints, evidence),
+                self.recognition.affinity(recognized, state),
                 detections.score,
                 detections.num_points >= self._config.tracking.min_points,
                 frame.stamp_ns,
             )
-            self._pass_on(update)
+            state.pass_on(update)
+            self.recognition.learn(recognized, update, state)
 
         # The map takes the points under their owners' names.
         with clock.stage("map"):
-            slot_of_superpoint = update.slot_of_detection[detections.of_superpoint]
-            slot_of_point = slot_of_superpoint[superpoints.superpoint]
+            slot_of_superpoint = _lookup(update.slot_of_detection, detections.of_superpoint)
+            slot_of_point = _lookup(update.slot_of_detection, detections.of_point)
             slot_image = _lookup(slot_of_superpoint, superpoints.id_image)
             state.map.integrate(superpoints.xyz_m, superpoints.rgb, slot_of_point, state.frame_index)
             changed = np.union1d(merged.changed, update.changed)
@@ -155,29 +123,6 @@ class OnlineSegmenter:
             instance_id=self.state.tracks.id[slot],
             score=self.state.tracks.score[slot],
         )
-
-    def _affinity(self, detections: Detections, superpoints: Superpoints, evidence: MapEvidence) -> np.ndarray:
-        """Return (D, T) between detections and occupied slots."""
-        slots = self.state.tracks.occupied()
-        detection_of_point = detections.of_superpoint[superpoints.superpoint]
-        counts = evidence.counts(detection_of_point, len(detections))
-        disputed = evidence.disputed_counts(detection_of_point, len(detections))
-        return geometric_affinity(
-            (counts + disputed)[:, slots],
-            counts[:, 1:].sum(axis=1),
-            evidence.num_seen[slots] + disputed.sum(axis=0)[slots],
-            detections.num_points,
-            evidence.num_voxels[slots],
-            box_iou(detections.box_m, self.state.shapes.box_m[slots]),
-            self._config.tracking.box_weight,
-        )
-
-    def _pass_on(self, update: TrackUpdate) -> bool:
-        """Give the voxels of merged and removed tracks to their heirs; return whether there were any."""
-        if np.array_equal(update.heir_of_slot, np.arange(len(update.heir_of_slot))):
-            return False
-        self.state.map.relabel(update.heir_of_slot)
-        return True
 
 
 def _lookup(table: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -129,6 +129,7 @@ class Masks2D:
 
     ids: np.ndarray  # (H, W) int32 in [0, num_masks), NO_MASK where there is none
     num_masks: int
+    makeshift: str = ""  # why they are not those of the chosen source at its full size; empty = they are
 
     def __post_init__(self) -> None:
         _expect("mask id image", self.ids, self.ids.shape[:2], np.int32)
@@ -165,9 +166,10 @@ class BorderEvidence:
 
 @dataclass(frozen=True)
 class Detections:
-    """Objects of one frame as disjoint sets of superpoints, with what association needs to know of them."""
+    """Objects of one frame as disjoint sets of points, with what association needs to know of them."""
 
-    of_superpoint: np.ndarray  # (S,) int32 in [0, D), -1 = background
+    of_point: np.ndarray  # (N,) int32 in [0, D), -1 = background
+    of_superpoint: np.ndarray  # (S,) int32 in [0, D), -1 = background: the object that most points belong to
     score: np.ndarray  # (D,) float32 in [0, 1]
     num_points: np.ndarray  # (D,) int64, sampled points
     box_m: np.ndarray  # (D, 2, 3) float32, world axis-aligned minimum and maximum corner

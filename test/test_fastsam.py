@@ -187,6 +187,21 @@ def test_a_damaged_file(tmp_path: Path, weights: Path, name: str) -> None:
         fastsam.FastSam(tmp_path / name, SETTINGS)
 
 
+@pytest.mark.parametrize("content", [{}, {"a": 1}, {"model": None}, [1, 2]])
+def test_a_torch_file_of_something_else(tmp_path: Path, weights: Path, content: object) -> None:
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(ConfigError, match=r"other\.pt: expected FastSAM"):
+        fastsam.FastSam(tmp_path / "other.pt", SETTINGS)
+
+
+def test_a_detector_is_no_segmentation_model(tmp_path: Path, weights: Path) -> None:
+    from ultralytics.nn.tasks import DetectionModel
+
+    torch.save({"model": DetectionModel("yolov8n.yaml", nc=1, verbose=False).eval()}, tmp_path / "detector.pt")
+    with pytest.raises(ConfigError, match=r"detector\.pt: expected FastSAM, a segmentation model, got .*'detect'"):
+        fastsam.FastSam(tmp_path / "detector.pt", SETTINGS)
+
+
 _OFFLINE_SCRIPT = """
 import socket, subprocess, sys
 
@@ -199,15 +214,18 @@ def refuse(*args, **kwargs):
 socket.getaddrinfo = socket.create_connection = socket.socket.connect = subprocess.check_output = refuse
 import cv2
 import numpy as np
+import torch
 from pathlib import Path
 from autoseg3d_ros.mask_config import FastSamConfig
 from autoseg3d_ros.lifting.fastsam import FastSam
 
 cv2.setNumThreads(2)
+torch.set_num_threads(11)
 model = FastSam(Path(sys.argv[1]), FastSamConfig(device="cpu"))
 model.segment(np.zeros((48, 64, 3), np.uint8), 64)
 assert not calls, calls
 assert cv2.getNumThreads() == 2, "ultralytics sets one thread for the whole process"
+assert torch.get_num_threads() == 11, "ultralytics sets the threads of the whole process"
 """
 
 

@@ -118,15 +118,23 @@ class FakeModel:
 
 class TestMemory:
     @pytest.mark.parametrize(
-        ("memory_px", "seen_px", "num_retried", "num_replaced"),
-        [(640, [640], 0, 0), (639, [640, 320], 1, 0), (320, [640, 320], 1, 0), (319, [640, 320], 1, 1)],
+        ("memory_px", "seen_px", "num_retried", "num_replaced", "makeshift"),
+        [
+            (640, [640], 0, 0, ""),
+            (639, [640, 320], 1, 0, "fake at 320 px: out of memory"),
+            (320, [640, 320], 1, 0, "fake at 320 px: out of memory"),
+            (319, [640, 320], 1, 1, "truth instead of fake: out of memory"),
+        ],
     )
-    def test_one_retry_at_half_the_size_then_the_stand_in(self, memory_px, seen_px, num_retried, num_replaced) -> None:
+    def test_one_retry_at_half_the_size_then_the_stand_in(
+        self, memory_px, seen_px, num_retried, num_replaced, makeshift
+    ) -> None:
         model, frame = FakeModel(memory_px), recorded_frame(0)
         source = ModelMasks(model, TruthMasks(), 640)
         masks = source.masks(frame)
         assert model.seen_px == seen_px
         assert (source.num_retried, source.num_replaced) == (num_retried, num_replaced)
+        assert masks.makeshift == makeshift
         assert masks.num_masks == (TruthMasks().masks(frame).num_masks if num_replaced else 1)
 
     def test_every_frame_begins_at_full_size_and_few_are_reported(self, caplog: pytest.LogCaptureFixture) -> None:

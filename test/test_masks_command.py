@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from benchmark_builders import write_scene
+from scenes import CAMERA
 
 from autoseg3d_ros.cli.main import main
-from autoseg3d_ros.data.scene_folder import SceneFolder
+from autoseg3d_ros.data.raw_dataset import CLOCKWISE, ROTATE_FOR_MASKS
+from autoseg3d_ros.data.scene_folder import SceneFolder, write_info
 from autoseg3d_ros.evaluation.under_segmentation import num_leaked_px
 from autoseg3d_ros.lifting.masks import FileMasks, TruthMasks
+from autoseg3d_ros.lifting.model_masks import MemoryExhaustedError
 from autoseg3d_ros.reporting.mask_report import MaskMeter, report_lines
-from autoseg3d_ros.structures import Frame, Masks2D
+from autoseg3d_ros.reporting.run_folder import read_run
+from autoseg3d_ros.structures import NO_MASK, Frame, Masks2D
 
 
 @pytest.fixture
@@ -113,6 +119,107 @@ def test_sources_are_compared_on_the_frames_of_all_scenes(
     assert regions["united_recall_50"] > 0.5
     assert main([*command, "--stride", "2", "--limit", "1"]) == 0
     assert json.loads(report.read_text())["sources"][0]["num_frames"] == 2
+
+
+def test_a_run_says_for_how_many_frames_memory_did_not_suffice(
+    scene: SceneFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class HungryModel:
+        name = "sam"
+        num_asked = 0
+
+        def segment(self, rgb: np.ndarray, size_px: int) -> Masks2D:
+            self.num_asked += 1
+            if self.num_asked in (2, 4, 5):  # the second frame at full size, the third at both sizes
+                raise MemoryExhaustedError("2 GiB wanted")
+            return Masks2D(np.zeros(rgb.shape[:2], np.int32), 1)
+
+    monkeypatch.setattr("autoseg3d_ros.build.load_sam", lambda config: HungryModel())
+    assert main(["run", str(scene.path), "--masks", "sam", "--out", str(tmp_path / "run")]) == 0
+    reasons = {"sam at 512 px: out of memory": 1, "regions instead of sam: out of memory": 1}
+    assert read_run(tmp_path / "run").timing()["makeshift_masks"] == reasons
+    assert "masks      1 of the frames: regions instead of sam: out of memory" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("num_masks", [0, 1, 300])
+def test_a_run_goes_through_with_any_number_of_masks(
+    scene: SceneFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_masks: int
+) -> None:
+    class TileModel:
+        name = "sam"
+
+        def segment(self, rgb: np.ndarray, size_px: int) -> Masks2D:
+            tile = np.arange(rgb[..., 0].size, dtype=np.int32).reshape(rgb.shape[:2]) // 10
+            return Masks2D(np.where(tile < num_masks, tile, NO_MASK).astype(np.int32), num_masks)
+
+    monkeypatch.setattr("autoseg3d_ros.build.load_sam", lambda config: TileModel())
+    assert main(["run", str(scene.path), "--masks", "sam", "--out", str(tmp_path / "run")]) == 0
+    assert read_run(tmp_path / "run").timing()["frames"] == 3
+
+
+@pytest.mark.parametrize("to_8_bit", [lambda grey: grey, lambda grey: np.repeat(grey[..., None], 3, axis=2)])
+def test_grey_and_16_bit_images_have_masks_as_any(
+    scene: SceneFolder, tmp_path: Path, to_8_bit: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """A grey image, one of three equal channels, and both of 16 bit show the same, so that masks are the same."""
+    grey = cv2.imread(str(scene.path / "rgb" / "000001.png"), cv2.IMREAD_GRAYSCALE)
+    masks = []
+    for image in (to_8_bit(grey), to_8_bit(grey).astype(np.uint16) * 257):
+        cv2.imwrite(str(scene.path / "rgb" / "000001.png"), image)
+        assert main(["masks", str(scene.path), "--source", "regions", "--out", str(tmp_path / "out")]) == 0
+        masks.append(cv2.imread(str(tmp_path / "out" / "masks" / "000001.png"), cv2.IMREAD_UNCHANGED))
+    assert masks[0].max() > 1
+    np.testing.assert_array_equal(*masks)
+
+
+class ShapeModel:
+    """Keeps the shapes of what it is shown and finds the upper half."""
+
+    name = "sam"
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, int]] = []
+
+    def segment(self, rgb: np.ndarray, size_px: int) -> Masks2D:
+        self.shapes.append(rgb.shape[:2])
+        ids = np.full(rgb.shape[:2], NO_MASK, np.int32)
+        ids[: len(ids) // 2] = 0
+        return Masks2D(ids, 1)
+
+
+class TestCameraHeldUpright:
+    @pytest.fixture
+    def model(self, monkeypatch: pytest.MonkeyPatch) -> ShapeModel:
+        model = ShapeModel()
+        monkeypatch.setattr("autoseg3d_ros.build.load_sam", lambda config: model)
+        return model
+
+    @pytest.fixture
+    def lying(self, scene: SceneFolder) -> Path:
+        origin = {ROTATE_FOR_MASKS: CLOCKWISE}
+        write_info(scene.path, dataclasses.replace(scene.info, origin=origin))
+        return scene.path
+
+    @pytest.mark.parametrize("is_lying", [False, True])
+    def test_the_model_sees_what_masks_and_run_show_it_upright(
+        self, scene: SceneFolder, tmp_path: Path, model: ShapeModel, request: pytest.FixtureRequest, is_lying: bool
+    ) -> None:
+        if is_lying:
+            request.getfixturevalue("lying")
+        shape = (CAMERA.width, CAMERA.height) if is_lying else (CAMERA.height, CAMERA.width)
+        assert main(["masks", str(scene.path), "--source", "sam", "--out", str(tmp_path / "out")]) == 0
+        assert main(["run", str(scene.path), "--masks", "sam", "--out", str(tmp_path / "run")]) == 0
+        assert model.shapes == [shape] * 6
+        ids = cv2.imread(str(tmp_path / "out" / "masks" / "000000.png"), cv2.IMREAD_UNCHANGED)
+        upper_half = ids[:, : CAMERA.width // 2] if is_lying else ids[: CAMERA.height // 2]
+        assert (upper_half == 1).all() and np.count_nonzero(ids) == upper_half.size
+
+    def test_stored_masks_lie_as_the_frames_do(self, lying: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        for source in (["truth"], ["file", "--set", f"masks.directory={out / 'masks'}"]):
+            assert main(["masks", str(lying), "--out", str(out), "--source", *source]) == 0
+        for frame in frames_of(SceneFolder(lying)):
+            np.testing.assert_array_equal(FileMasks(out / "masks").masks(frame).ids, TruthMasks().masks(frame).ids)
 
 
 @pytest.mark.parametrize(

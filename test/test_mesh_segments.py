@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from autoseg3d_ros.data.mesh_segments import THRESHOLD, bending, neighbours, segment, segment_graph
+from autoseg3d_ros.data.mesh_segments import THRESHOLD, bending, neighbours, segment, segment_graph, segment_mesh
 
 SPACING_M = 0.02
 
@@ -199,6 +199,54 @@ def test_an_arc_bends_by_the_angle_between_its_normals(angle_deg):
 def test_equal_points_bend_by_their_normals():
     normals = np.array([[0, 0, 1], [1, 0, 0]], np.float32)
     assert bending(np.zeros((2, 3), np.float32), normals, np.array([[0, 1]])) == pytest.approx([1.0])
+
+
+# ------------------------------------------------------------------------------------------------------------- meshes
+
+
+def strip(profile_m: list[tuple[float, float]], num_across: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """Return vertices and faces of the surface that a line (x, z) sweeps along y; it looks to the left of the line."""
+    x, z = np.array(profile_m).T
+    y = np.arange(num_across) * SPACING_M
+    vertices = np.stack(np.broadcast_arrays(x[:, None], y, z[:, None]), axis=-1).reshape(-1, 3)
+    index = np.arange(len(vertices), dtype=np.int32).reshape(len(x), num_across)
+    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
+    corners = [np.stack(triangle, axis=-1).reshape(-1, 3) for triangle in ((a, b, c), (a, c, d))]
+    return vertices.astype(np.float32), np.concatenate(corners)
+
+
+def line(angles_deg: list[float], num_steps: int = 12) -> list[tuple[float, float]]:
+    """Return a line of so many steps in each direction, one after the other."""
+    directions = np.radians(np.repeat(angles_deg, num_steps))
+    steps = SPACING_M * np.stack([np.cos(directions), np.sin(directions)], axis=1)
+    return [(0.0, 0.0), *map(tuple, np.cumsum(steps, axis=0).tolist())]
+
+
+@pytest.mark.parametrize(
+    ("angles_deg", "num_segments"),
+    [
+        ([0], 1),
+        ([0, 80], 2),  # the line turns left, to the side that is looked at: an inward fold
+        ([0, -80], 2),
+        ([0, 12], 2),
+        ([0, -12], 1),  # the same outwards: what is round stays whole
+        ([0, 80, 0], 3),
+    ],
+)
+def test_meshes_fall_apart_where_they_fold(angles_deg, num_segments):
+    vertices_m, faces = strip(line(angles_deg))
+    label = segment_mesh(vertices_m, faces)
+    assert label.dtype == np.int32
+    assert len(np.unique(label)) == num_segments
+    assert len(np.unique(segment_mesh(vertices_m, faces[:, [1, 2, 0]]))) == num_segments
+
+
+def test_vertices_without_a_face_and_no_mesh_at_all():
+    vertices_m, faces = strip(line([0]))
+    stray = np.concatenate([vertices_m, vertices_m[:1]])
+    assert segment_mesh(stray, faces).tolist() == [0] * len(vertices_m) + [1]
+    assert segment_mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)).tolist() == []
+    assert segment_mesh(vertices_m[:2], np.zeros((0, 3), np.int32)).tolist() == [0, 1]
 
 
 # --------------------------------------------------------------------------------------------------------- neighbours

@@ -186,6 +186,7 @@ def test_other_ply_is_refused(data: bytes) -> None:
 def test_timing_of_nothing() -> None:
     report = RunTiming().report(seconds=0.0)
     assert (report["frames"], report["frames_per_second"], report["skipped"]) == (0, 0.0, {})
+    assert report["makeshift_masks"] == {}
     assert report["stages_ms"] == {"frame": {"p50": 0.0, "p95": 0.0, "max": 0.0}}
 
 

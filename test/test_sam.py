@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from builders import SHARED_DATA
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,12 +38,15 @@ class FakeNetwork:
         self._iou = np.broadcast_to(np.float32(iou), ids.max() + 1)
 
     def encode(self, rgb: np.ndarray, size_px: int) -> EncodedImage:
-        return EncodedImage(np.zeros((1, 1, 1, 1), np.float32), self.ids.shape)
+        return EncodedImage(torch.zeros(1, 1), self.ids.shape)
 
-    def decode(self, image: EncodedImage, points: np.ndarray) -> Answers:
+    def decode(self, image: EncodedImage, points: np.ndarray, min_iou: float) -> Answers:
         self.asked += [tuple(point) for point in points.tolist()]
         chosen = self.ids[tuple(points.T)]
-        return Answers(np.where(self.shown[chosen], 9, -9).astype(np.float32), self._iou[chosen])
+        answers = Answers(
+            np.where(self.shown[chosen], 9, -9).astype(np.float32), self._iou[chosen], np.arange(len(points))
+        )
+        return answers.take(answers.iou > min_iou)
 
 
 def two_objects() -> np.ndarray:

@@ -171,7 +171,6 @@ def no_images(root: Path) -> None:
         (without("015/015.ply"), "015.ply: cannot be read"),
         (without("015/015.xml"), "015.xml: cannot be read"),
         (without("015/trajectory.log"), "trajectory.log: cannot be read"),
-        (without("mesh_segs/015.segs.json"), "015.segs.json: no over-segmentation of the mesh"),
         (no_images, "expected image00001.png and every 40th on, got 0 images"),
         (lambda root: (root / "015/trajectory.log").write_text(""), "got an empty file"),
         (changed("015/trajectory.log", "99 99 100", "99 99"), "cut short or damaged"),
@@ -201,11 +200,23 @@ def test_missing_files_are_listed(root: Path) -> None:
         "005/trajectory.log",
         "005/005.ply",
         "005/005.xml",
-        "mesh_segs/005.segs.json",
     ]
     (root / "mesh_segs" / "015.segs.json").rename(root / "015" / "015.0.010000.segs.json")
     assert dataset.missing_files("015") == []
     assert dataset.read("015").mesh.segment_id.max() == 5
+
+
+def test_segments_are_made_of_the_mesh_where_there_is_no_file(root: Path) -> None:
+    with_file = SceneNN(root).read("015")
+    assert with_file.warnings == ()
+    assert with_file.info.origin["segments"] == str(root / "mesh_segs" / "015.segs.json")
+    without("mesh_segs/015.segs.json")(root)
+    assert SceneNN(root).missing_files("015") == []
+    scene = SceneNN(root).read("015")
+    assert scene.mesh.segment_id.tolist() == [0, 0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7]  # two triangles, and loose vertices
+    assert scene.info.origin["segments"] == "made of the mesh"
+    [warning] = scene.warnings
+    assert "015.ply: no over-segmentation 015.segs.json" in warning and "segmentator" in warning
 
 
 def test_a_scene_survives_pickling(root: Path) -> None:

@@ -7,15 +7,23 @@ from scenes import NO_PAIRS, BlockMasks, NoMasks, frame_of, nothing_touches
 from autoseg3d_ros import config
 from autoseg3d_ros.config import Config
 from autoseg3d_ros.fragment_merging import FragmentMerger, FragmentRelations
+from autoseg3d_ros.geometric_recognition import GeometricRecognition
 from autoseg3d_ros.segmenter import OnlineSegmenter
 from autoseg3d_ros.structures import EventType, FrameError, InstanceState
+from autoseg3d_ros.tracking.tracker import Tracker
 
 LEFT, RIGHT = (5, 5, 30, 40, 1.0), (45, 10, 25, 30, 2.0)
 
 
 def segmenter(source=None, **changes):
     settings = config.replace(Config(), changes)
-    return OnlineSegmenter(source or BlockMasks(), nothing_touches, FragmentMerger(settings.tracking), settings)
+    return segmenter_with(source or BlockMasks(), nothing_touches, settings)
+
+
+def segmenter_with(source, judge, settings):
+    tracker = Tracker(settings.tracking, settings.limits)
+    recognition = GeometricRecognition(judge, FragmentMerger(settings.tracking), tracker, settings.tracking)
+    return OnlineSegmenter(source, recognition, tracker, settings)
 
 
 def label_of(segmented, block):
@@ -82,7 +90,7 @@ def test_an_instance_on_voxels_that_another_still_owns_has_a_size_and_keeps_its_
             NO_PAIRS, np.zeros(0, np.float32), np.array([[0, 1]])[: superpoints.num_superpoints - 1]
         )
 
-    online = OnlineSegmenter(BlockMasks(), apart, FragmentMerger(Config().tracking), Config())
+    online = segmenter_with(BlockMasks(), apart, Config())
     for index in range(10):  # a wall that has been seen often ...
         online.step(frame_of((0, 0, 80, 60, 1.0), index=index))
     for index in range(10, 14):  # ... turns out to have a picture on it

@@ -1,50 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tracker_life import CONFIG, Life, confirmed
 
-from autoseg3d_ros.config import LimitsConfig, TrackingConfig
 from autoseg3d_ros.structures import EventType, InstanceState
-from autoseg3d_ros.tracking.tracker import Tracker
 
-CONFIG = TrackingConfig(min_affinity=0.2, min_observations=3, max_missed=2, lost_after=4, merge_votes=3)
 NO_PAIRS = np.zeros((0, 2), np.int64)
-
-
-class Life:
-    """Drives a tracker by saying which id each detection resembles; 0 = none so far."""
-
-    def __init__(self, max_instances=10, retired_capacity=5, config=CONFIG):
-        self.tracker = Tracker(config, LimitsConfig(max_instances=max_instances, retired_capacity=retired_capacity))
-        self.tracks = self.tracker.new_table()
-        self.stamp_ns = 0
-        self.events = []
-
-    def frame(self, *ids, may_be_born=True):
-        self.stamp_ns += 1
-        slots = self.tracks.occupied()
-        affinity = np.array([[0.9 if wanted == self.tracks.id[slot] else 0.0 for slot in slots] for wanted in ids])
-        update = self.tracker.update(
-            self.tracks,
-            affinity.reshape(len(ids), len(slots)),
-            np.full(len(ids), 0.5),
-            np.full(len(ids), may_be_born),
-            self.stamp_ns,
-        )
-        self.events += update.events
-        self.update = update
-        return [int(self.tracks.id[slot]) for slot in update.slot_of_detection]
-
-    def state(self, wanted):
-        return InstanceState(int(self.tracks.state[self.slot(wanted)]))
-
-    def slot(self, wanted):
-        return int(np.flatnonzero(self.tracks.id == wanted)[0])
-
-    def history(self, wanted):
-        return [event.type.name for event in self.events if event.instance_id == wanted]
 
 
 def test_an_empty_frame_does_nothing():
@@ -82,12 +48,6 @@ def test_a_tentative_track_that_is_missed_is_removed_and_its_id_never_used_again
     assert life.frame(0) == [2]
 
 
-def confirmed(life, num=1):
-    for _ in range(3):
-        life.frame(*range(1, num + 1)) if life.tracks.next_id > 1 else life.frame(*[0] * num)
-    return life
-
-
 def test_a_confirmed_track_is_lost_found_retired_and_revived_under_its_id():
     life = confirmed(Life())
     life.frame()
@@ -102,6 +62,57 @@ def test_a_confirmed_track_is_lost_found_retired_and_revived_under_its_id():
     assert life.frame(1) == [1]
     assert life.state(1) == InstanceState.ACTIVE
     assert life.history(1) == ["CREATED", "CONFIRMED", "LOST", "LOST", "RETIRED", "REVIVED"]
+
+
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, live_first=True)])
+def test_all_tracks_can_die_and_life_goes_on(config):
+    life = confirmed(Life(retired_capacity=0, config=config), num=3)
+    for _ in range(10):
+        assert life.frame() == []
+    assert len(life.tracks.occupied()) == 0
+    assert life.frame(0, 0) == [4, 5]
+    assert life.frame(4, 5, 0) == [4, 5, 6]
+
+
+def test_a_track_may_be_confirmed_at_birth():
+    life = Life(config=replace(CONFIG, min_observations=1))
+    life.frame(0)
+    assert life.state(1) == InstanceState.ACTIVE
+    assert life.history(1) == ["CREATED", "CONFIRMED"]
+
+
+def test_age_counts_the_observations_before_this_one():
+    life = Life()
+    ages = []
+    for ids in [(0,), (1,), (0, 1), (), (1, 2)]:
+        life.frame(*ids)
+        ages.append(life.update.age.tolist())
+    assert ages == [[0], [1], [0, 2], [], [3, 1]]
+    life.frame(0, 1, may_be_born=False)
+    assert life.update.age.tolist() == [0, 4]
+
+
+# Track 1 is live, track 2 retired; columns in this order.
+ROUNDS = {
+    "both want the live one": ([[0.5, 0.0], [0.9, 0.0]], [3, 1], [3, 1]),
+    "what the live one leaves over goes to the retired one": ([[0.5, 0.4], [0.9, 0.0]], [2, 1], [2, 1]),
+    "the live one is served first": ([[0.5, 0.9]], [2], [1]),
+    "even where the sum is less": ([[0.5, 0.9], [0.4, 0.0]], [2, 1], [1, 3]),
+    "too weak for either": ([[0.1, 0.2]], [3], [3]),
+}
+
+
+@pytest.mark.parametrize("case", ROUNDS.values(), ids=ROUNDS.keys())
+@pytest.mark.parametrize("live_first", [False, True])
+def test_rounds_of_matching(live_first, case):
+    affinity, in_one_round, in_two_rounds = case
+    life = confirmed(Life(config=replace(CONFIG, live_first=live_first)), num=2)
+    for _ in range(4):
+        life.frame(1)
+    assert (life.state(1), life.state(2)) == (InstanceState.ACTIVE, InstanceState.RETIRED)
+    num = len(affinity)
+    update = life.tracker.update(life.tracks, np.array(affinity), np.ones(num), np.ones(num, bool), 99)
+    assert life.tracks.id[update.slot_of_detection].tolist() == (in_two_rounds if live_first else in_one_round)
 
 
 def test_the_retirement_buffer_is_bounded_and_the_oldest_goes_first():

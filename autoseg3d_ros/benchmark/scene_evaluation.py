@@ -20,7 +20,8 @@ from autoseg3d_ros.data.scene_folder import MASKS, MESH_FILE, SceneFolder
 from autoseg3d_ros.data.source import SourceError
 from autoseg3d_ros.evaluation.average_precision import SceneMatches, match_scene
 from autoseg3d_ros.evaluation.mesh_transfer import segment_vote
-from autoseg3d_ros.segmenter import OnlineSegmenter, Percept
+from autoseg3d_ros.recognition import Percept
+from autoseg3d_ros.segmenter import OnlineSegmenter
 from autoseg3d_ros.structures import NO_INSTANCE, EventType, Frame, FrameError, InstanceState, Masks2D
 
 

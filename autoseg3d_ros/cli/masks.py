@@ -16,7 +16,7 @@ from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
 from autoseg3d_ros.cli.mask_folder import OVERLAYS, SHEET, MaskFolder, origin_of
 from autoseg3d_ros.cli.progress import with_progress
-from autoseg3d_ros.cli.run import run_config
+from autoseg3d_ros.cli.run import lies_on_its_side, run_config
 from autoseg3d_ros.cli.tables import table
 from autoseg3d_ros.config import Config
 from autoseg3d_ros.data.open import open_source
@@ -104,9 +104,7 @@ class _Comparison:
 
     def measure(self, recording: _Recording, folder: MaskFolder | None, interruption: Interruption) -> None:
         """Take the frames of one recording, until an interruption; a frame that one source refuses is skipped."""
-        sources = dict(self._sources)
-        if "file" in sources and not self._config.masks.directory:
-            sources["file"] = self._build("file", str(recording.path / MASKS))
+        sources = self._sources_for(recording.path)
         for number, frame in enumerate(with_progress(recording.frames(), len(recording))):
             if interruption:
                 return
@@ -124,9 +122,18 @@ class _Comparison:
                 folder.add(number, frame, masks)
             self._meters[name].add(frame, masks, ms, cpu_ms)
 
-    def _build(self, name: str, directory: str) -> MaskSource:
+    def _sources_for(self, recording: Path) -> dict[str, MaskSource]:
+        """Return the sources, built anew where they depend on the recording."""
+        directory, is_turned = self._config.masks.directory, lies_on_its_side(recording)
+        depends = {name: is_turned or (name == "file" and not directory) for name in self._sources}
+        return {
+            name: self._build(name, directory or str(recording / MASKS), is_turned) if depends[name] else source
+            for name, source in self._sources.items()
+        }
+
+    def _build(self, name: str, directory: str, is_turned: bool = False) -> MaskSource:
         changes = {"masks.source": name, "masks.directory": directory}
-        return build_mask_source(configuration.replace(self._config, changes))
+        return build_mask_source(configuration.replace(self._config, changes), is_turned=is_turned)
 
 
 def _timed(source: MaskSource, frame: Frame) -> tuple[Masks2D, float, float]:

@@ -11,10 +11,11 @@ from autoseg3d_ros.cli.interruption import Interruption
 from autoseg3d_ros.cli.progress import with_progress
 from autoseg3d_ros.data.prefetch import prefetched
 from autoseg3d_ros.data.source import FrameSource
+from autoseg3d_ros.recognition import Percept
 from autoseg3d_ros.reporting.draw_run import SheetSampler, plan_of_confirmed
 from autoseg3d_ros.reporting.run_folder import OVERLAY, TOPDOWN, RunWriter
 from autoseg3d_ros.reporting.timing import RunTiming
-from autoseg3d_ros.segmenter import OnlineSegmenter, Percept
+from autoseg3d_ros.segmenter import OnlineSegmenter
 from autoseg3d_ros.structures import Frame, FrameError, InstanceState, SegmentedFrame
 
 
@@ -74,6 +75,8 @@ class OfflineRun:
 
     def _remember(self, number: int, percept: Percept, waited_s: float) -> None:
         started_s = time.perf_counter()
+        if percept.masks.makeshift:
+            self.timing.add_makeshift(percept.masks.makeshift)
         segmented = self._segmenter.remember(percept)
         write_from_s = time.perf_counter()
         frame = segmented.frame

@@ -23,14 +23,13 @@ from autoseg3d_ros.build import build_mask_source
 from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
 from autoseg3d_ros.cli.mask_folder import ORIGIN, origin_of
+from autoseg3d_ros.cli.run import lies_on_its_side
 from autoseg3d_ros.config import Config
 from autoseg3d_ros.data.images import write_png
-from autoseg3d_ros.data.raw_dataset import CLOCKWISE, ROTATE_FOR_MASKS
 from autoseg3d_ros.data.scene_folder import MASKS, SUPERPOINTS, SceneFolder
 from autoseg3d_ros.data.source import SourceError
 from autoseg3d_ros.lifting.masks import FileMasks, MaskSource
 from autoseg3d_ros.lifting.superpoints import lift
-from autoseg3d_ros.lifting.turned_masks import TurnedMasks
 from autoseg3d_ros.structures import Frame, FrameError, Masks2D
 from autoseg3d_ros.worker_pool import Worker, run_each
 
@@ -53,9 +52,8 @@ class LiftingTask:
     def mask_source(self, scene: Path) -> MaskSource:
         """Return where the masks of a scene come from. Raises CommandError where they are to be there and are not."""
         if self.masks is not None:
-            source = build_mask_source(configuration.replace(self.config, {"masks.source": self.masks}))
-            is_turned = SceneFolder(scene).info.origin.get(ROTATE_FOR_MASKS) == CLOCKWISE
-            return TurnedMasks(source) if is_turned else source
+            config = configuration.replace(self.config, {"masks.source": self.masks})
+            return build_mask_source(config, is_turned=lies_on_its_side(scene))
         if not (scene / MASKS).is_dir():
             raise CommandError(
                 f"{scene / MASKS}: no masks to lift; compute them with --masks regions, or put them there"

@@ -15,17 +15,21 @@ from autoseg3d_ros.cli.repetition import Repetition
 from autoseg3d_ros.cli.summary import run_summary
 from autoseg3d_ros.config import Config, ConfigError
 from autoseg3d_ros.data.open import open_source
+from autoseg3d_ros.data.raw_dataset import CLOCKWISE, ROTATE_FOR_MASKS
+from autoseg3d_ros.data.scene_folder import SCENE_FILE, SceneFolder
 from autoseg3d_ros.reporting.rerun_log import RerunRecording
 from autoseg3d_ros.reporting.run_folder import RunWriter, read_run
+
+_WEIGHTS = ".safetensors"
 
 
 def execute(args: argparse.Namespace) -> int:
     """Run, print what came out, return the exit code."""
-    config = run_config(args.config, args.changes, masks=args.masks, seed=args.seed)
+    config = run_config(args.config, args.changes, masks=args.masks, model=args.model, seed=args.seed)
     if config.masks.source == "file" and not config.masks.directory:
         config = configuration.replace(config, {"masks.directory": str(args.source / "masks")})
     source = Repetition(open_source(args.source, args.format, config), args.repeat, args.limit)
-    segmenter = build_segmenter(config)
+    segmenter = build_segmenter(config, is_turned=lies_on_its_side(args.source))
     writer = RunWriter(args.out)
     with ExitStack() as stack:
         recordings = [stack.enter_context(closing(RerunRecording(args.rerun)))] if args.rerun else []
@@ -40,10 +44,20 @@ def execute(args: argparse.Namespace) -> int:
     return interruption.exit_code
 
 
-def run_config(file: Path | None, changes: list[str], *, masks: str | None, seed: str | None) -> Config:
+def lies_on_its_side(path: Path) -> bool:
+    """Say whether a path holds a scene whose camera was held upright. Raises SourceError for a damaged scene."""
+    is_scene = (path / SCENE_FILE).is_file()
+    return is_scene and SceneFolder(path).info.origin.get(ROTATE_FOR_MASKS) == CLOCKWISE
+
+
+def run_config(
+    file: Path | None, changes: list[str], *, masks: str | None, seed: str | None, model: str | None = None
+) -> Config:
     """Return the defaults, changed by the file, then by `--set key=value`, then by the short options."""
     values = dict(_key_and_value(change) for change in changes)
     values |= {key: value for key, value in (("masks.source", masks), ("seed", seed)) if value is not None}
+    if model is not None:
+        values["model.path" if model.endswith(_WEIGHTS) else "model.name"] = model
     return configuration.replace(configuration.load(file) if file else Config(), values)
 
 

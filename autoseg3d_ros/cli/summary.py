@@ -21,6 +21,7 @@ def run_summary(run: RunFolder, source_name: str, timing: RunTiming, seconds: fl
         ("source", source_name),
         ("frames", f"{timing.num_frames} processed, {timing.num_skipped} skipped"),
         *[("skipped", f"{skipped.count} as in: {skipped.first_message}") for skipped in timing.skipped.values()],
+        *[("masks", f"{count} of the frames: {reason}") for reason, count in timing.makeshift_masks.items()],
         ("instances", _instances(run.instances())),
         ("speed", f"{report['frames_per_second']:.1f} frames/s end to end ({report['seconds']:.1f} s)"),
         *_long_run(report["windows"]),

@@ -40,6 +40,30 @@ def segment(
     return segment_graph(len(vertices_m), edges, bending(vertices_m, normals, edges), threshold, min_vertices)
 
 
+def segment_mesh(vertices_m: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return the segment (V,) int32, numbered from 0 by first vertex, of each vertex of a triangle mesh (V, 3), (F, 3).
+
+    Weighs as ScanNet's segmentator does, whose meshes are scans, too: 1 - cos of the angle between the normals, squared
+    where the surface bends outwards, so that what is round stays whole. `faces` must be wound alike.
+    """
+    corner, next_corner = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    edges = _unique_pairs(corner, next_corner, len(vertices_m))
+    one, other = edges.T
+    normals = _vertex_normals(vertices_m, faces)
+    turn = np.clip(1 - np.einsum("ij,ij->i", normals[one], normals[other]), 0, 2)
+    outwards = np.einsum("ij,ij->i", vertices_m[other] - vertices_m[one], normals[other] - normals[one]) > 0
+    return segment_graph(len(vertices_m), edges, np.where(outwards, turn**2, turn), THRESHOLD, MIN_VERTICES)
+
+
+def _vertex_normals(vertices_m: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return (V, 3) float64 unit normals: the mean of the faces of a vertex by their area; zero where it has none."""
+    first, second, third = (vertices_m[corner].astype(np.float64) for corner in faces.T)
+    twice_area = np.cross(second - first, third - first)  # (F, 3) along the normal
+    corner = faces.ravel()
+    total = np.stack([np.bincount(corner, np.repeat(axis, 3), len(vertices_m)) for axis in twice_area.T], axis=1)
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-18)
+
+
 def neighbours(vertices_m: np.ndarray, reach_m: float, num_neighbours: int = 8) -> np.ndarray:
     """Return the edges (E, 2) int32, each once, from each vertex (V, 3) to its nearest ones within `reach_m`."""
     if len(vertices_m) < 2:
@@ -48,8 +72,13 @@ def neighbours(vertices_m: np.ndarray, reach_m: float, num_neighbours: int = 8) 
     _, other = cKDTree(vertices_m).query(vertices_m, k=range(1, num_found + 1), distance_upper_bound=reach_m)
     one, other = np.repeat(np.arange(len(vertices_m)), num_found), other.ravel()
     found = (other != one) & (other < len(vertices_m))
-    low, high = np.minimum(one, other)[found], np.maximum(one, other)[found]
-    return np.stack(np.divmod(np.unique(low * len(vertices_m) + high), len(vertices_m)), axis=1).astype(np.int32)
+    return _unique_pairs(one[found], other[found], len(vertices_m))
+
+
+def _unique_pairs(one: np.ndarray, other: np.ndarray, num_vertices: int) -> np.ndarray:
+    """Return each pair of vertices once, the lower first, (E, 2) int32 in ascending order."""
+    low, high = np.minimum(one, other).astype(np.int64), np.maximum(one, other)
+    return np.stack(np.divmod(np.unique(low * num_vertices + high), max(num_vertices, 1)), axis=1).astype(np.int32)
 
 
 def bending(vertices_m: np.ndarray, normals: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@
                                         also ROOT/trajectory/<scene>_trajectory.log
     ROOT/<scene>/<scene>.ply            the mesh; vertex property `label`: the instance
     ROOT/<scene>/<scene>.xml            <label id="8844" text="chair" nyu_class="chair" .../> for each instance
-    ROOT/mesh_segs/<scene>.segs.json    over-segmentation of the mesh; also beside the mesh
+    ROOT/mesh_segs/<scene>.segs.json    over-segmentation of the mesh; also beside the mesh; made here where missing
 
 Mesh and poses have y up; here both are turned so that z is (`method.md` §9.4). Where a log holds no id 0, its ids are
 taken to be the image numbers. A lost track has a zero matrix in the log: that frame comes as a FrameError.
@@ -24,6 +24,7 @@ import numpy as np
 
 from autoseg3d_ros.data.annotated_mesh import axis_aligned_boxes, read_segment_indices, surface_colours
 from autoseg3d_ros.data.images import read_colour, read_depth_units
+from autoseg3d_ros.data.mesh_segments import segment_mesh
 from autoseg3d_ros.data.nyu40 import NYU40, STRUCTURE, nyu40_id
 from autoseg3d_ros.data.ply_file import PlyMesh, read_ply_mesh
 from autoseg3d_ros.data.raw_dataset import RawScene
@@ -74,13 +75,14 @@ class SceneNN:
         folder = self._root / scene
         images = [folder / name / f"{name}00001.png" for name in ("image", "depth")]
         needed = [*images, self._trajectory_file(scene), self._mesh_file(scene), self._annotation_file(scene)]
-        return [file for file in [*needed, self._segments_file(scene)] if not file.exists()]
+        return [file for file in needed if not file.exists()]
 
     def read(self, scene: str) -> RawScene:
         """Open a scene; frames are read when asked for. Raises SourceError that names file and fix."""
         numbers = self._image_numbers(scene)
         poses = read_trajectory(self._trajectory_file(scene))
-        mesh, instances, raw_labels = self._truth(scene)
+        segments_file = self._segments_file(scene)
+        mesh, instances, raw_labels = self._truth(scene, segments_file)
         return RawScene(
             info=SceneInfo(
                 dataset=self.name,
@@ -91,6 +93,7 @@ class SceneNN:
                     "folder": str(self._root / scene),
                     "stride": STRIDE,
                     "raw_labels": raw_labels,
+                    "segments": str(segments_file) if segments_file else "made of the mesh",
                     "max_vertices": self._max_vertices,
                 },
             ),
@@ -100,6 +103,7 @@ class SceneNN:
             num_frames=len(numbers),
             frames=partial(self._frames, scene, numbers, poses),
             mesh=mesh,
+            warnings=() if segments_file else (self._without_segments(scene),),
         )
 
     def _mesh_file(self, scene: str) -> Path:
@@ -112,9 +116,18 @@ class SceneNN:
         aside = self._root / "trajectory" / f"{scene}_trajectory.log"
         return aside if aside.exists() else self._root / scene / "trajectory.log"
 
-    def _segments_file(self, scene: str) -> Path:
-        beside = sorted((self._root / scene).glob(f"{scene}*.segs.json"))
-        return beside[0] if beside else self._root / "mesh_segs" / f"{scene}.segs.json"
+    def _segments_file(self, scene: str) -> Path | None:
+        places = [
+            *sorted((self._root / scene).glob(f"{scene}*.segs.json")),
+            self._root / "mesh_segs" / f"{scene}.segs.json",
+        ]
+        return next((file for file in places if file.exists()), None)
+
+    def _without_segments(self, scene: str) -> str:
+        return (
+            f"{self._mesh_file(scene)}: no over-segmentation {scene}.segs.json beside it or in mesh_segs/, so one was "
+            "made of the mesh; for scores as published put that of ScanNet's segmentator there and prepare again"
+        )
 
     def _image_numbers(self, scene: str) -> list[int]:
         folder = self._root / scene / "image"
@@ -148,7 +161,7 @@ class SceneNN:
             name=colour_file.stem,
         )
 
-    def _truth(self, scene: str) -> tuple[TruthMesh, tuple[TruthInstance, ...], list[int]]:
+    def _truth(self, scene: str, segments_file: Path | None) -> tuple[TruthMesh, tuple[TruthInstance, ...], list[int]]:
         """Return the mesh, its things, and the label that each thing has in the raw files."""
         mesh_file = self._mesh_file(scene)
         mesh = read_ply_mesh(mesh_file)
@@ -159,8 +172,11 @@ class SceneNN:
             )
         label = mesh.of_vertex["label"].astype(np.int64)
         class_of_label = self._classes_of_labels(scene, mesh, label)
-        self._expect_segments(scene)
-        segment = read_segment_indices(self._segments_file(scene), len(label))
+        segment = (
+            read_segment_indices(segments_file, len(label))
+            if segments_file
+            else segment_mesh(mesh.vertices_m, mesh.faces)
+        )
         things = [one for one, class_id in class_of_label.items() if class_id not in STRUCTURE]
         instance_id = _positions(label, things)
         vertices_m = transform_points(_Z_UP_FROM_Y_UP, mesh.vertices_m)
@@ -177,14 +193,6 @@ class SceneNN:
             faces=mesh.faces,
         )
         return thinned(truth, self._max_vertices), instances, things
-
-    def _expect_segments(self, scene: str) -> None:
-        file = self._segments_file(scene)
-        if not file.exists():
-            raise SourceError(
-                f"{file}: no over-segmentation of the mesh; SceneNN ships none: make it of {self._mesh_file(scene)} "
-                "with ScanNet's segmentator (docs/datasets.md)"
-            )
 
     def _classes_of_labels(self, scene: str, mesh: PlyMesh, label: np.ndarray) -> dict[int, int]:
         """Return the NYU40 class of every label of the mesh, 0 where the annotation says nothing of it."""

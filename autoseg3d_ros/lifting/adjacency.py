@@ -39,27 +39,38 @@ def step_and_fold(surface: Surface, p: Index, q: Index, row: int, column: int) -
         step: float32 >= 0, size of a depth step in standard deviations of the noise, 0 at a fold.
         fold: float32, change of slope in standard deviations of the noise, > 0 concave.
     """
-    change = surface.inverse_depth[q] - surface.inverse_depth[p]
-    along_columns, along_rows = surface.gradient
-    q_in_front = change - along_columns[p] * np.float32(column) - along_rows[p] * np.float32(row)
-    p_in_front = along_columns[q] * np.float32(column) + along_rows[q] * np.float32(row) - change
-    per_noise = 1 / np.maximum(np.minimum(surface.noise[p], surface.noise[q]), np.float32(1e-9))
-    parallel = np.minimum(np.abs(q_in_front), np.abs(p_in_front)) * (q_in_front * p_in_front < 0)
-    return parallel * per_noise, (q_in_front + p_in_front) * per_noise
+    slope = cv2.addWeighted(surface.gradient[0], column, surface.gradient[1], row, 0)  # change of p's plane up to q
+    beyond_p = surface.inverse_depth[q] - surface.inverse_depth[p]
+    beyond_q = beyond_p - slope[q]  # how far p lies behind the plane of q
+    beyond_p -= slope[p]  # how far q lies in front of the plane of p
+    precision = np.maximum(surface.precision[p], surface.precision[q])
+    fold = beyond_p - beyond_q
+    fold *= precision
+    step = np.maximum(beyond_p, beyond_q)  # a step only where both have the same sign; the lesser one is its size
+    np.negative(step, out=step)
+    np.maximum(step, np.minimum(beyond_p, beyond_q, out=beyond_p), out=step)
+    np.maximum(step, 0, out=step)
+    step *= precision
+    return step, fold
 
 
 def cos_angle(surface: Surface, p: Index, q: Index) -> np.ndarray:
     """Return the cosine between the normals at p and at q."""
     x, y, z = surface.normals
-    return x[p] * x[q] + y[p] * y[q] + z[p] * z[q]
+    cosine = x[p] * x[q]
+    cosine += y[p] * y[q]
+    cosine += z[p] * z[q]
+    return cosine
 
 
 def chroma_and_brightness(surface: Surface, p: Index, q: Index) -> tuple[np.ndarray, np.ndarray]:
     """Return the squared colour difference that shading cannot explain, and the difference that it can; CIE Lab."""
     brightness = surface.brightness[p] - surface.brightness[q]
-    lightness, a, b = (channel[p] - channel[q] for channel in surface.colour)
-    chroma2 = lightness * lightness + a * a + b * b - brightness * brightness
-    return np.maximum(chroma2, 0), np.abs(brightness)
+    chroma2 = -np.square(brightness)
+    for channel in surface.colour:
+        difference = channel[p] - channel[q]
+        chroma2 += np.multiply(difference, difference, out=difference)
+    return np.maximum(chroma2, 0, out=chroma2), np.abs(brightness, out=brightness)
 
 
 def ids_on_grid(id_image: np.ndarray, surface: Surface) -> np.ndarray:

@@ -41,7 +41,8 @@ class FastSam:
         self._model = _load(weights)
         side_px = STRIDE_PX if weights.suffix == ".pt" else config.size_px
         try:
-            self._predict(np.full((side_px, side_px, 3), 127, np.uint8), side_px, config.nms_iou)
+            with _global_settings_kept():
+                self._predict(np.full((side_px, side_px, 3), 127, np.uint8), side_px, config.nms_iou)
         except Exception as error:  # whatever the backends raise for a file that is not theirs
             raise ConfigError(f"masks.weights: {weights}: ultralytics cannot run it: {error}") from error
         require_one_class(weights, len(self._model.predictor.model.names))
@@ -145,13 +146,17 @@ def import_ultralytics() -> ModuleType:
 
 @contextmanager
 def _global_settings_kept() -> Iterator[None]:
-    """Restore what ultralytics sets for the whole process: one thread for OpenCV and OpenMP, how arrays are printed."""
-    num_threads, print_options = cv2.getNumThreads(), np.get_printoptions()
+    """Restore what ultralytics sets for the whole process: threads of OpenCV, OpenMP and torch, how arrays are printed.
+
+    It sets some when it is imported, others when it first predicts.
+    """
+    num_threads, num_torch_threads, print_options = cv2.getNumThreads(), torch.get_num_threads(), np.get_printoptions()
     openmp = os.environ.get("OMP_NUM_THREADS")
     try:
         yield
     finally:
         cv2.setNumThreads(num_threads)
+        torch.set_num_threads(num_torch_threads)
         np.set_printoptions(**print_options)
         if openmp is None:
             os.environ.pop("OMP_NUM_THREADS", None)

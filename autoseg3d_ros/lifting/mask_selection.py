@@ -66,9 +66,10 @@ def weights_file(weights: str, suffixes: tuple[str, ...], user: str) -> Path:
 
 @lru_cache(maxsize=1)
 def load_sam(config: SamConfig) -> MaskModel:
-    """Return the model of `sam`. Raises ConfigError where onnxruntime or the weights are missing or wrong."""
-    if not _is_installed("onnxruntime"):
-        raise ConfigError("masks.source: sam needs onnxruntime, which is missing; pip install onnxruntime")
+    """Return the model of `sam`. Raises ConfigError where onnxruntime, torch or the weights are missing or wrong."""
+    missing = [name for name in ("onnxruntime", "torch") if not _is_installed(name)]
+    if missing:
+        raise ConfigError(f"masks.source: sam needs {missing[0]}, which is missing; pip install {' '.join(missing)}")
     from autoseg3d_ros.lifting.sam import Sam
     from autoseg3d_ros.lifting.sam_network import SamNetwork
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -34,7 +35,10 @@ class MaskModel(Protocol):
 
 
 class ModelMasks:
-    """The mask source of a model. Where memory runs out it tries once at half the size, then takes the stand-in."""
+    """The mask source of a model. Where memory runs out it tries once at half the size, then takes the stand-in.
+
+    Masks that came so say it (`Masks2D.makeshift`).
+    """
 
     def __init__(self, model: MaskModel, stand_in: MaskSource, size_px: int) -> None:
         self.name = model.name
@@ -51,17 +55,20 @@ class ModelMasks:
         except MemoryExhaustedError as error:
             self.num_retried += 1
             self._report(error)
+        half_px = self._size_px // 2
         try:
-            return self._model.segment(frame.rgb, self._size_px // 2)
+            masks = self._model.segment(frame.rgb, half_px)
+            return replace(masks, makeshift=f"{self.name} at {half_px} px: out of memory")
         except MemoryExhaustedError:
             self.num_replaced += 1
-        return self._stand_in.masks(frame)
+        masks = self._stand_in.masks(frame)
+        return replace(masks, makeshift=f"{self._stand_in.name} instead of {self.name}: out of memory")
 
     def _report(self, error: MemoryExhaustedError) -> None:
         if self.num_retried % _REPORT_EVERY == 1:
             _logger.warning(
                 "%s: out of memory (%s); trying at %d px, then %s (so far: %d frames smaller, %d of them by %s); "
-                "let the model see a smaller image (fastsam.size_px), or free memory",
+                "free memory, or let FastSAM see a smaller image (fastsam.size_px)",
                 self.name,
                 str(error).partition("\n")[0],
                 self._size_px // 2,

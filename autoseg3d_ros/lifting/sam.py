@@ -30,8 +30,8 @@ class PromptableNetwork(Protocol):
         """Look at an image (H, W, 3) uint8."""
         ...
 
-    def decode(self, image: EncodedImage, points: np.ndarray) -> Answers:
-        """Return the mask around each of (n, 2) points."""
+    def decode(self, image: EncodedImage, points: np.ndarray, min_iou: float) -> Answers:
+        """Return the masks around (n, 2) points that the network does not doubt."""
         ...
 
 
@@ -67,23 +67,22 @@ class Sam:
             points = prompts.next(min(_ROUND, config.max_prompts - start))
             if len(points) == 0:
                 break
-            answers = self._network.decode(image, points)
-            passes = self._passes(answers)
-            accepted.append(answers.take(passes))
+            accepted.append(self._ask(image, points))
             for mask in accepted[-1].logits > 0:
                 if mask.mean() <= _LARGE_SHARE:
                     prompts.cover(mask)
-            for point in points[~passes]:
+            for point in np.delete(points, accepted[-1].point, axis=0):
                 prompts.put_off_around(point)
         return _joined(accepted)
 
     def _ask_all(self, image: EncodedImage) -> Answers:
         points = grid_points(image.shape, self._config.grid_rows, self._config.grid_columns)
-        answers = self._network.decode(image, points[: self._config.max_prompts])
-        return answers.take(self._passes(answers))
+        return self._ask(image, points[: self._config.max_prompts])
 
-    def _passes(self, answers: Answers) -> np.ndarray:
-        return (answers.iou > self._config.min_iou) & (stability(answers.logits) > self._config.min_stability)
+    def _ask(self, image: EncodedImage, points: np.ndarray) -> Answers:
+        """Return the answers about (n, 2) points that pass the filters."""
+        answers = self._network.decode(image, points, self._config.min_iou)
+        return answers.take(stability(answers.logits) > self._config.min_stability)
 
 
 def stability(logits: np.ndarray) -> np.ndarray:
@@ -111,8 +110,12 @@ def suppress_masks(masks: np.ndarray, max_iou: float) -> np.ndarray:
 
 
 def _joined(parts: list[Answers]) -> Answers:
-    return Answers(np.concatenate([part.logits for part in parts]), np.concatenate([part.iou for part in parts]))
+    return Answers(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.iou for part in parts]),
+        np.concatenate([part.point for part in parts]),
+    )
 
 
 def _no_answers(image: EncodedImage) -> Answers:
-    return Answers(np.zeros((0, *image.shape), np.float32), np.zeros(0, np.float32))
+    return Answers(np.zeros((0, *image.shape), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))

@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from autoseg3d_ros.lifting.masks import MaskSource
-from autoseg3d_ros.structures import CameraIntrinsics, Frame, Masks2D, RigidPose
-
-_CAMERA_FROM_TURNED = np.array(
-    [[0.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-)
+from autoseg3d_ros.lifting.model_masks import MaskModel
+from autoseg3d_ros.structures import Masks2D
 
 
-class TurnedMasks:
-    """Shows a source the frames turned by 90 degrees clockwise, and turns its masks back."""
+class TurnedModel:
+    """Shows a model the images turned by 90 degrees clockwise, and turns its masks back."""
 
-    def __init__(self, source: MaskSource) -> None:
-        self.name = source.name
-        self._source = source
+    def __init__(self, model: MaskModel) -> None:
+        self.name = model.name
+        self._model = model
 
-    def masks(self, frame: Frame) -> Masks2D:
-        """Return the masks of one frame as it lies. Raises FrameError where there can be no masks."""
-        turned = self._source.masks(turned_clockwise(frame))
+    def segment(self, rgb: np.ndarray, size_px: int) -> Masks2D:
+        """Return the masks of an image (H, W, 3) uint8 as it lies. Raises MemoryExhaustedError."""
+        turned = self._model.segment(np.ascontiguousarray(np.rot90(rgb, -1)), size_px)
         return Masks2D(np.ascontiguousarray(np.rot90(turned.ids)), turned.num_masks)
-
-
-def turned_clockwise(frame: Frame) -> Frame:
-    """Return the frame as a camera rolled by 90 degrees about its optical axis would have taken it."""
-    camera = frame.camera
-    return replace(
-        frame,
-        rgb=_turned(frame.rgb),
-        depth_m=_turned(frame.depth_m),
-        truth=None if frame.truth is None else _turned(frame.truth),
-        camera=CameraIntrinsics(
-            width=camera.height,
-            height=camera.width,
-            fx=camera.fy,
-            fy=camera.fx,
-            cx=camera.height - 1 - camera.cy,
-            cy=camera.cx,
-        ),
-        pose=RigidPose.from_matrix(frame.world_from_camera @ _CAMERA_FROM_TURNED),
-    )
-
-
-def _turned(image: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(np.rot90(image, -1))

@@ -112,10 +112,11 @@ def suppress(box: np.ndarray, max_iou: float, max_kept: int) -> np.ndarray:
 
 def _overlap(one: np.ndarray, other: np.ndarray, max_iou: float) -> np.ndarray:
     """Return which of boxes (N, 4) and (M, 4) overlap by more than an intersection over union, (N, M) bool."""
-    one, other = one[:, None], other[None]
-    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
-    intersection = sides[..., 0].clip(min=0) * sides[..., 1].clip(min=0)
-    areas = [(box[..., 2] - box[..., 0]) * (box[..., 3] - box[..., 1]) for box in (one, other)]
+    one, other = one.T[:, :, None], np.ascontiguousarray(other.T)[:, None]  # planes: several times as fast as (..., 4)
+    width = (np.minimum(one[2], other[2]) - np.maximum(one[0], other[0])).clip(min=0)
+    height = (np.minimum(one[3], other[3]) - np.maximum(one[1], other[1])).clip(min=0)
+    intersection = width * height
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
     return intersection > max_iou * (areas[0] + areas[1] - intersection)
 
 

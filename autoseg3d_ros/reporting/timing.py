@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from array import array
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ class RunTiming:
 
     def __init__(self) -> None:
         self.skipped: dict[str, Skipped] = {}
+        self.makeshift_masks: Counter[str] = Counter()  # frames by why their masks are not those of the chosen source
         self._stages: dict[str, array[float]] = {}
         self._frame_ms: array[float] = array("d")
         self._windows: list[dict[str, Any]] = []
@@ -54,11 +56,16 @@ class RunTiming:
         """Count one frame that could not be used; messages that differ in place and numbers alone are one reason."""
         self.skipped.setdefault(_reason(message), Skipped(0, message)).count += 1
 
+    def add_makeshift(self, reason: str) -> None:
+        """Count one frame whose masks are not those of the chosen source at its full size."""
+        self.makeshift_masks[reason] += 1
+
     def report(self, seconds: float) -> dict[str, Any]:
         """Return what `timing.json` holds; `seconds` is the duration of the loop, reading and writing included."""
         return {
             "frames": self.num_frames,
             "frames_per_second": round(self.num_frames / seconds, 3) if seconds > 0 else 0.0,
+            "makeshift_masks": dict(self.makeshift_masks),
             "seconds": round(seconds, 3),
             "skipped": {reason: skipped.count for reason, skipped in sorted(self.skipped.items())},
             "stages_ms": {

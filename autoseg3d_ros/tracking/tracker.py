@@ -19,6 +19,7 @@ class TrackUpdate:
     """What one frame did to the tracks."""
 
     slot_of_detection: np.ndarray  # (D,) int32, NO_SLOT where a detection stays without a track
+    age: np.ndarray  # (D,) int32 observations that the track's memory holds already; 0 at birth and without a track
     heir_of_slot: np.ndarray  # (num_slots,) int32: who owns each slot's voxels now; NO_SLOT where it was removed
     events: tuple[InstanceEvent, ...]
     changed: np.ndarray  # slots whose record changed, ascending
@@ -46,27 +47,22 @@ class Tracker:
         """Match detections to tracks by `affinity` (D, T), T in the order of `tracks.occupied()`, and apply it.
 
         `scores` (D,) in [0, 1]; `may_be_born` (D,) bool: an unmatched detection starts a track only where true.
+        With `live_first` the columns of retired tracks need not be comparable with those of live ones (§5.5).
         """
-        frame = _Update(tracks, stamp_ns)
-        slots = tracks.occupied()
-        slot_of_detection = np.zeros(len(scores), np.int32)
-        matches = associate(affinity, self._config.min_affinity)
-        frame.seen[slots[matches[:, 1]]] = True
-        for detection, column in matches:
-            slot = int(slots[column])
-            if self._match(frame, slot, float(scores[detection]), float(affinity[detection, column])):
-                slot_of_detection[detection] = slot
+        frame = FrameUpdate(tracks, stamp_ns)
+        slot_of_detection = self._match_detections(frame, affinity, scores)
         live = tracks.live()
         self._miss(frame, live[~frame.seen[live]])
         for detection in np.flatnonzero((slot_of_detection == NO_SLOT) & may_be_born):
             slot_of_detection[detection] = self._give_birth(frame, float(scores[detection]))
-        return TrackUpdate(slot_of_detection, frame.heir_of_slot, tuple(frame.events), frame.changed_slots())
+        age = np.maximum(tracks.num_observations[slot_of_detection] - 1, 0)
+        return TrackUpdate(slot_of_detection, age, frame.heir_of_slot, tuple(frame.events), frame.changed_slots())
 
     def merge_duplicates(
         self, tracks: TrackTable, together: np.ndarray, apart: np.ndarray, stamp_ns: int
     ) -> TrackUpdate:
         """Count votes on pairs of slots, (P, 2) each, and let the younger of a proven pair be absorbed by the older."""
-        frame = _Update(tracks, stamp_ns)
+        frame = FrameUpdate(tracks, stamp_ns)
         for pairs, vote in ((together, 1), (apart, -1)):
             for first, second in pairs.tolist():
                 pair = (min(first, second), max(first, second))
@@ -76,9 +72,31 @@ class Tracker:
         for pair in proven:
             if tracks.id[pair[0]] and tracks.id[pair[1]]:
                 self._absorb(frame, pair)
-        return TrackUpdate(np.zeros(0, np.int32), frame.heir_of_slot, tuple(frame.events), frame.changed_slots())
+        none = np.zeros(0, np.int32)
+        return TrackUpdate(none, none, frame.heir_of_slot, tuple(frame.events), frame.changed_slots())
 
-    def _match(self, frame: _Update, slot: int, score: float, affinity: float) -> bool:
+    def _match_detections(self, frame: FrameUpdate, affinity: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Match in one round or two; return the slot (D,) int32 of each detection, NO_SLOT for none."""
+        slots = frame.tracks.occupied()
+        slot_of_detection = np.zeros(len(scores), np.int32)
+        for columns in self._rounds(frame.tracks, slots):
+            rows = np.flatnonzero(slot_of_detection == NO_SLOT)
+            matches = associate(affinity[np.ix_(rows, columns)], self._config.min_affinity)
+            frame.seen[slots[columns[matches[:, 1]]]] = True
+            for detection, column in zip(rows[matches[:, 0]], columns[matches[:, 1]], strict=True):
+                slot = int(slots[column])
+                if self._match(frame, slot, float(scores[detection]), float(affinity[detection, column])):
+                    slot_of_detection[detection] = slot
+        return slot_of_detection
+
+    def _rounds(self, tracks: TrackTable, slots: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the columns that take part in each round of matching."""
+        if not self._config.live_first:
+            return (np.arange(len(slots)),)
+        is_retired = tracks.state[slots] == InstanceState.RETIRED
+        return np.flatnonzero(~is_retired), np.flatnonzero(is_retired)
+
+    def _match(self, frame: FrameUpdate, slot: int, score: float, affinity: float) -> bool:
         """Count an observation of a track; false where a retired one finds no room among the live."""
         tracks = frame.tracks
         state = tracks.state[slot]
@@ -93,13 +111,12 @@ class Tracker:
         tracks.num_missed[slot] = 0
         if state != InstanceState.TENTATIVE:
             tracks.state[slot] = InstanceState.ACTIVE
-        elif tracks.num_observations[slot] >= self._config.min_observations:
-            tracks.state[slot] = InstanceState.ACTIVE
-            frame.record(EventType.CONFIRMED, slot)
+        else:
+            self._confirm_if_proven(frame, slot)
         frame.changed[slot] = True
         return True
 
-    def _miss(self, frame: _Update, missed: np.ndarray) -> None:
+    def _miss(self, frame: FrameUpdate, missed: np.ndarray) -> None:
         tracks = frame.tracks
         tracks.num_missed[missed] += 1
         for slot in missed[tracks.state[missed] == InstanceState.ACTIVE]:
@@ -111,7 +128,7 @@ class Tracker:
         for slot in missed[(state == InstanceState.LOST) & (num_missed >= self._config.lost_after)]:
             self._retire(frame, slot)
 
-    def _give_birth(self, frame: _Update, score: float) -> int:
+    def _give_birth(self, frame: FrameUpdate, score: float) -> int:
         """Start a track; return its slot, or NO_SLOT where the table is full of tracks seen in this very frame."""
         if not self._make_room_for_live(frame):
             return NO_SLOT
@@ -119,9 +136,16 @@ class Tracker:
         frame.tracks.add(slot, frame.stamp_ns, score)
         frame.seen[slot] = True
         frame.record(EventType.CREATED, slot)
+        self._confirm_if_proven(frame, slot)
         return slot
 
-    def _make_room_for_live(self, frame: _Update) -> bool:
+    def _confirm_if_proven(self, frame: FrameUpdate, slot: int) -> None:
+        tracks = frame.tracks
+        if tracks.num_observations[slot] >= self._config.min_observations:
+            tracks.state[slot] = InstanceState.ACTIVE
+            frame.record(EventType.CONFIRMED, slot)
+
+    def _make_room_for_live(self, frame: FrameUpdate) -> bool:
         """Retire the least useful live track where the table is full; false where all of them are in view."""
         tracks = frame.tracks
         live = tracks.live()
@@ -139,7 +163,7 @@ class Tracker:
             self._retire(frame, slot)
         return True
 
-    def _retire(self, frame: _Update, slot: int) -> None:
+    def _retire(self, frame: FrameUpdate, slot: int) -> None:
         tracks = frame.tracks
         retired = tracks.retired()
         if len(retired) >= self._limits.retired_capacity:
@@ -153,7 +177,7 @@ class Tracker:
         tracks.retired_at[slot] = tracks.num_retirements
         frame.record(EventType.RETIRED, slot)
 
-    def _absorb(self, frame: _Update, pair: tuple[int, int]) -> None:
+    def _absorb(self, frame: FrameUpdate, pair: tuple[int, int]) -> None:
         """Let the older of two tracks take over the younger, and be at least as alive as it was."""
         tracks = frame.tracks
         older, younger = sorted(pair, key=lambda slot: int(tracks.id[slot]))
@@ -174,7 +198,7 @@ class Tracker:
         frame.changed[older] = True
 
 
-class _Update:
+class FrameUpdate:
     """Collects what happens to a table within one frame."""
 
     def __init__(self, tracks: TrackTable, stamp_ns: int) -> None:
