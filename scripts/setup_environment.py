@@ -33,6 +33,7 @@ VENV_PYTHON = VENV / "bin/python"
 STAMPS = VENV / "stamps"
 LOGS = ROOT / "log/setup"
 REQUIREMENTS = ROOT / "requirements"
+COMPILED = ("CMakeLists.txt", "package.xml", "autoseg3d_ros/model/sparse_native.cpp")  # beside the messages
 SOURCED_ROS = os.environ.get("ROS_DISTRO", "")
 WITH_TORCH = os.environ.get("TORCH", "") != "0"
 
@@ -130,7 +131,7 @@ def core_lock() -> str:
 
 def overlay_inputs() -> list[Path | str]:
     """Return what the overlay is made of: contents that are compiled or copied, and the names of the files linked."""
-    contents = [ROOT / "CMakeLists.txt", ROOT / "package.xml", *files("msg"), *files("srv")]
+    contents = [*(ROOT / name for name in COMPILED), *files("msg"), *files("srv")]
     linked = files("autoseg3d_ros") + files("config") + files("launch") + files("models") + files("rviz")
     return [*contents, *(str(path.relative_to(ROOT)) for path in linked)]
 

@@ -11,21 +11,44 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "autoseg3d_ros"
 
-LEVEL_0 = {"colours", "config", "mask_config", "setting", "stage_clock", "structures", "worker_pool"}
+LEVEL_0 = {
+    "colours",
+    "config",
+    "mask_config",
+    "model_config",
+    "setting",
+    "stage_clock",
+    "structures",
+    "worker_pool",
+}
 LEVEL_1 = LEVEL_0 | {"geometry"}
 ENGINE = {"lifting", "mapping", "memory", "model", "tracking"}
-LEVEL_3 = {"build", "fragment_merging", "records", "segmenter"}
+LEVEL_3 = {
+    "build",
+    "build_learned",
+    "fragment_merging",
+    "geometric_recognition",
+    "learned_association",
+    "learned_memory",
+    "learned_recognition",
+    "recognition",
+    "records",
+    "segmenter",
+    "segmenter_state",
+}
 
 ALLOWED = {
     **dict.fromkeys(LEVEL_0, frozenset()),
     "mask_config": frozenset({"setting"}),
-    "config": frozenset({"mask_config", "setting"}),
+    "model_config": frozenset({"setting"}),
+    "config": frozenset({"mask_config", "model_config", "setting"}),
     "geometry": LEVEL_0,
     **dict.fromkeys(ENGINE | {"evaluation", "stream"}, LEVEL_1),
+    "model": LEVEL_1 | {"memory"},
     "data": LEVEL_1 | {"stream"},
     "reporting": LEVEL_1 | {"data", "evaluation"},
     **dict.fromkeys(LEVEL_3, LEVEL_1 | ENGINE | LEVEL_3),
-    "benchmark": LEVEL_1 | LEVEL_3 | {"data", "evaluation", "lifting"},
+    "benchmark": LEVEL_1 | LEVEL_3 | ENGINE | {"data", "evaluation"},
     "training": LEVEL_1 | {"data", "evaluation", "memory", "model", "tracking"},
     "ros": LEVEL_1 | {"build", "data", "reporting", "segmenter", "stream"},
     "cli": LEVEL_1 | ENGINE | LEVEL_3 | {"benchmark", "data", "evaluation", "reporting", "stream", "training"},
@@ -35,16 +58,21 @@ EXCEPTIONS = {("cli/play.py", "ros.player")}  # inside a function: `autoseg3d pl
 HEAVY = {
     "onnxruntime": ("lifting/",),
     "torch": (
+        "benchmark/convolution_speed.py",
+        "benchmark/tracking_endurance.py",
         "lifting/fastsam.py",
+        "lifting/sam_",
         "lifting/torchvision_stand_in.py",
+        "learned_association.py",
+        "learned_recognition.py",
         "memory/",
         "model/",
-        "segmenter.py",
         "training/",
     ),
     "torchvision": ("lifting/torchvision_stand_in.py",),
     "ultralytics": ("lifting/fastsam.py",),
-    "spconv": ("model/sparse.py",),
+    "safetensors": ("model/",),
+    "spconv": ("model/sparse_spconv.py",),
 }
 ONLY_IN_ROS = ("ament_index_python", "cv_bridge", "message_filters", "rclpy", "sensor_msgs_py", "tf2_ros")
 
@@ -150,7 +178,7 @@ def test_a_wrong_arrow_is_found(path, source):
     [
         ("data/bag.py", "from autoseg3d_ros.stream.depth import x"),
         ("tracking/tracks.py", "from autoseg3d_ros.tracking.association import x"),
-        ("model/sparse.py", "import spconv.pytorch\nimport torch"),
+        ("model/sparse_spconv.py", "import spconv.pytorch\nimport torch"),
         ("cli/play.py", "def f():\n    from autoseg3d_ros.ros.player import play"),
         ("ros/conversions.py", "from autoseg3d_ros.msg import Instance\nfrom std_msgs.msg import Header"),
     ],

@@ -33,9 +33,11 @@ CORE_LIBRARIES = {
     "onnxruntime": (None, "onnxruntime"),
     "rerun": (None, "rerun-sdk"),
     "rosbags": (None, "rosbags"),
+    "safetensors": (None, "safetensors"),
     "scipy": ("python3-scipy", "scipy"),
     "torch": (None, "torch"),
     "torchvision": (None, None),  # comes with ultralytics, or a stand-in takes its place
+    "spconv": (None, "spconv-cu120"),
     "tqdm": ("python3-tqdm", "tqdm"),
     "ultralytics": (None, "ultralytics"),
     "yaml": ("python3-yaml", "pyyaml"),

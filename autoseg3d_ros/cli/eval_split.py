@@ -40,7 +40,9 @@ def execute(args: argparse.Namespace) -> int:
     if args.out is None:
         raise CommandError("--split needs --out DIR, the folder for the results")
     protocol = Protocol(frame_stride=args.stride)
-    configs = row_configs(args.masks.split(","), run_config(args.config, args.changes, masks=None, seed=args.seed))
+    configs = row_configs(
+        args.masks.split(","), run_config(args.config, args.changes, masks=None, model=args.model, seed=args.seed)
+    )
     split = open_split(args.run, args.split, args.limit_scenes)
     tasks = [
         Task(row, config, protocol, scene.path, args.out / row / f"{scene.path.name}.json")

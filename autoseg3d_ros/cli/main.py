@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("fetch-weights", help="download weights of a 2D mask model, and verify them")
     )
     _add_export_masks(commands.add_parser("export-masks", help="write a FastSAM .pt file as an ONNX model"))
+    _add_bench(commands.add_parser("bench", help="how fast, on this machine: the network, or tracking over a long run"))
+    _add_convert(commands.add_parser("convert", help="write a published checkpoint as a file that --model takes"))
     _add_doctor(commands.add_parser("doctor", help="say what is installed, what is missing, and what a source holds"))
     return parser
 
@@ -75,7 +77,7 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     _add_changes(parser)
-    parser.add_argument("--model", choices=("none",), default="none", help="learned model; none = geometry alone")
+    parser.add_argument("--model", metavar="M", help="none = geometry alone; tiny, edge, base; or a .safetensors file")
     parser.add_argument("--seed", metavar="N", help="short for --set seed=N")
 
 
@@ -201,6 +203,19 @@ def _add_fetch_weights(parser: argparse.ArgumentParser) -> None:
 def _add_export_masks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", type=Path, metavar="WEIGHTS.pt", help="FastSAM-s.pt, FastSAM-x.pt or your own")
     parser.add_argument("--onnx", type=Path, required=True, metavar="OUT.onnx", help="file to write")
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("model", "tracking"))
+    parser.add_argument("--models", default="tiny,edge,base", metavar="M,M", help="model: which (default %(default)s)")
+    parser.add_argument("--frames", type=int, metavar="N", help="frames to time (default: model 10, tracking 10000)")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write every figure")
+    _add_changes(parser)
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT.pth", help="of ESAM, ESAM-E or AutoSeg3D")
+    parser.add_argument("out", type=Path, metavar="OUT.safetensors", help="file to write")
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,61 @@
+"""From a configuration to a segmenter with a network. Apart from `build.py`, because it imports torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+from autoseg3d_ros.config import Config, ConfigError
+from autoseg3d_ros.learned_association import (
+    EmbeddingAssociation,
+    LearnedAssociation,
+    LongTermAssociation,
+    OverlapAssociation,
+)
+from autoseg3d_ros.learned_recognition import LearnedRecognition, LearnedSettings
+from autoseg3d_ros.lifting.masks import MaskSource
+from autoseg3d_ros.model.autoseg3d import AutoSeg3D
+from autoseg3d_ros.model.build import build_network
+from autoseg3d_ros.model.filtering import FilterConfig
+from autoseg3d_ros.segmenter import OnlineSegmenter
+from autoseg3d_ros.tracking.reference import ReferenceTracker
+from autoseg3d_ros.tracking.tracker import Tracker
+
+_logger = logging.getLogger(__name__)
+
+
+def build_learned_segmenter(masks: MaskSource, config: Config) -> OnlineSegmenter:
+    """Return a segmenter with the network of the settings, and the tracker that suits it. Raises ConfigError."""
+    network = build_network(config.model, config.feature_memory, config.seed)
+    association = _association(network, config)
+    tracker = _tracker(association, config)
+    filters = FilterConfig(**dataclasses.asdict(config.detection))
+    settings = LearnedSettings(filters, config.model.short_term_frames, config.tracking.memory_update)
+    recognition = LearnedRecognition(network, association, tracker, settings)
+    num_points = min(config.lifting.num_points, network.config.num_points)
+    config = dataclasses.replace(config, lifting=dataclasses.replace(config.lifting, num_points=num_points))
+    return OnlineSegmenter(masks, recognition, tracker, config)
+
+
+def _tracker(association: LearnedAssociation, config: Config) -> Tracker:
+    """Return the tracker; learned affinities are of another size than overlap, and LTM asks the live tracks first."""
+    tracking = config.tracking
+    if not isinstance(association, OverlapAssociation):
+        tracking = dataclasses.replace(tracking, min_affinity=config.model.min_affinity)
+    if isinstance(association, LongTermAssociation):
+        tracking = dataclasses.replace(tracking, live_first=True)
+    return (ReferenceTracker if tracking.reference else Tracker)(tracking, config.limits)
+
+
+def _association(network: AutoSeg3D, config: Config) -> LearnedAssociation:
+    choice = config.model.association
+    if choice == "auto":
+        choice = "long_term" if network.long_term else "embedding" if network.merge_head else "geometric"
+    _logger.info("association: %s", choice)
+    if choice == "geometric":
+        return OverlapAssociation()
+    if choice == "long_term" and network.long_term:
+        return LongTermAssociation(network.long_term)
+    if choice == "embedding" and network.merge_head:
+        return EmbeddingAssociation(network.merge_head)
+    raise ConfigError(f"model.association: {choice} is no part of this network; expected auto or geometric")

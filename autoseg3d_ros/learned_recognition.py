@@ -1,0 +1,114 @@
+"""Recognition by the network: superpoints become instance queries, and these are tracked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from autoseg3d_ros.geometry import boxes_of_groups
+from autoseg3d_ros.learned_association import LearnedAssociation, Observed
+from autoseg3d_ros.learned_memory import LearnedMemory
+from autoseg3d_ros.memory.bank import TrackBank
+from autoseg3d_ros.memory.short_term import ShortTermState
+from autoseg3d_ros.model.autoseg3d import AutoSeg3D, FrameDetections, NetworkInput, NetworkState
+from autoseg3d_ros.model.filtering import FilterConfig
+from autoseg3d_ros.recognition import Percept, Recognized
+from autoseg3d_ros.segmenter_state import SegmenterState, learned_memory
+from autoseg3d_ros.stage_clock import StageClock
+from autoseg3d_ros.structures import Detections, Frame, Superpoints
+from autoseg3d_ros.tracking.tracker import Tracker, TrackUpdate
+
+_NO_PAIRS = np.zeros((0, 2), np.int64)
+
+
+@dataclass(frozen=True)
+class LearnedDetections(Detections):
+    """Detections with the features that are tracked; D rows each."""
+
+    observed: Observed = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class LearnedSettings:
+    """What becomes a detection, how much is remembered, and by which rule."""
+
+    filters: FilterConfig = field(default_factory=FilterConfig)
+    short_term_frames: int = 1
+    update_rule: str = "count"  # of stored embeddings and boxes, see `memory.bank.blend`
+
+
+class LearnedRecognition:
+    """Objects by the network; tracks by what the association compares."""
+
+    def __init__(
+        self, network: AutoSeg3D, association: LearnedAssociation, tracker: Tracker, settings: LearnedSettings
+    ) -> None:
+        self.network = network
+        self._association = association
+        self._tracker = tracker
+        self._settings = settings
+        self._device = next(network.parameters()).device
+
+    def prepare(self, state: SegmenterState) -> None:
+        """Begin with empty memories."""
+        bank = TrackBank(state.tracks.num_slots, self.network.config.decoder.width, self._device)
+        state.learned = LearnedMemory(NetworkState(ShortTermState(self._settings.short_term_frames)), bank)
+
+    def glance(self, frame: Frame, superpoints: Superpoints, clock: StageClock) -> NetworkInput:
+        """Return the voxels of the frame."""
+        with clock.stage("voxelize"), torch.inference_mode():
+            return NetworkInput.of_points(
+                torch.from_numpy(superpoints.xyz_m).to(self._device),
+                torch.from_numpy(superpoints.rgb).to(self._device),
+                torch.from_numpy(superpoints.superpoint).to(self._device, torch.int64),
+                superpoints.num_superpoints,
+                self.network.config.voxel_m,
+            )
+
+    def recognize(self, percept: Percept, state: SegmenterState) -> Recognized:
+        """Return the detections of the network, each point with the best one that claims it."""
+        with torch.inference_mode():
+            found = self.network(percept.glance, learned_memory(state).network, self._settings.filters, percept.clock)
+            with percept.clock.stage("embed"):
+                observed = self._association.observe(found)
+        with percept.clock.stage("share"):
+            detections = exclusive(found, observed, percept.superpoints)
+            merged = self._tracker.merge_duplicates(state.tracks, _NO_PAIRS, _NO_PAIRS, percept.frame.stamp_ns)
+            return Recognized(detections, state.evidence(percept.superpoints), merged)
+
+    def affinity(self, recognized: Recognized, state: SegmenterState) -> np.ndarray:
+        """Return (D, T) by the association."""
+        with torch.inference_mode():
+            return self._association.affinity(_observed(recognized), recognized, state)
+
+    def learn(self, recognized: Recognized, update: TrackUpdate, state: SegmenterState) -> None:
+        """Put the features of the detections into the bank, under the slots that they got."""
+        stored = _observed(recognized).to_store
+        with torch.inference_mode():
+            learned_memory(state).bank.update(update.slot_of_detection, update.age, stored, self._settings.update_rule)
+
+
+def exclusive(found: FrameDetections, observed: Observed, superpoints: Superpoints) -> LearnedDetections:
+    """Give each point to the best detection that claims it, and each superpoint to the one that has most of it."""
+    mask = found.mask.cpu().numpy()
+    claims = np.concatenate([~mask.any(axis=0, keepdims=True), mask])  # nobody's comes first
+    of_point = claims.argmax(axis=0).astype(np.int32) - 1  # the first True is the best detection
+    num_choices = len(found) + 1  # none of them comes first
+    cell = superpoints.superpoint.astype(np.int64) * num_choices + of_point + 1
+    counts = np.bincount(cell, minlength=superpoints.num_superpoints * num_choices)
+    is_object = of_point >= 0
+    return LearnedDetections(
+        of_point=of_point,
+        of_superpoint=(counts.reshape(-1, num_choices).argmax(axis=1) - 1).astype(np.int32),
+        score=found.score.cpu().numpy().astype(np.float32),
+        num_points=np.bincount(of_point[is_object], minlength=len(found)),
+        box_m=boxes_of_groups(superpoints.xyz_m[is_object], of_point[is_object], len(found)),
+        observed=observed,
+    )
+
+
+def _observed(recognized: Recognized) -> Observed:
+    assert isinstance(recognized.detections, LearnedDetections)
+    return recognized.detections.observed

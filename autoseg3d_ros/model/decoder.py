@@ -1,0 +1,160 @@
+"""The query decoder: from superpoints to objects (`method.md` §3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from autoseg3d_ros.model.attention_mask import blocked_by_point_mask, blocked_by_superpoint_mask
+from autoseg3d_ros.model.decoder_layers import DecoderLayer, TwoLayers
+from autoseg3d_ros.model.pooling import Pooled
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The sizes of the decoder."""
+
+    in_channels: int = 96  # of the features of points and superpoints
+    width: int = 256
+    num_layers: int = 3
+    num_point_predictions: int = 2  # so many last predictions have masks over points, those before over superpoints
+    num_heads: int = 8
+    hidden: int = 1024
+    num_classes: int = 1
+    num_semantics: int = 200
+    has_box: bool = True  # false: the published model for single frames
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What the heads say of superpoints before any attention."""
+
+    embedding: Tensor  # (S, d)
+    class_logits: Tensor  # (S, classes + 1), the last one is the background
+    box_m: Tensor | None  # (S, 6) centre and size, world frame; None without a box head
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the heads say of Q queries after one layer."""
+
+    class_logits: Tensor  # (Q, classes + 1), the last one is the background
+    mask_logits: Tensor  # (Q, N) over points or (Q, S) over superpoints, above 0 = inside
+    at_points: bool
+    box_m: Tensor | None  # (Q, 6) centre and size, world frame; None without a box head
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The predictions before the first layer and after each, the semantics and the embedding after the last."""
+
+    predictions: tuple[Prediction, ...]
+    semantic_logits: Tensor  # (Q, semantics + 1)
+    embedding: Tensor  # (Q, d), normalised
+    query: Tensor  # (Q,) int64, the superpoint of each query
+
+    @property
+    def last(self) -> Prediction:
+        """What is said after the last layer."""
+        return self.predictions[-1]
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What the queries of a frame look at, computed once."""
+
+    superpoints: Tensor  # (S, d) keys and values of the cross-attention
+    superpoint_masks: Tensor  # (S, d), times an embedding: the mask logits
+    point_masks: Tensor  # (N, d), inside the network that makes mask features
+    superpoint: Tensor  # (N,)
+    point_weight: Tensor  # (N, 1)
+    query_centroid_m: Tensor  # (Q, 3), of the superpoint of each query
+
+    def blocked(self, prediction: Prediction) -> Tensor:
+        """Return (Q, S) bool: the superpoints that the next layer does not show to a query."""
+        if prediction.at_points:
+            return blocked_by_point_mask(
+                prediction.mask_logits, self.superpoint, self.point_weight, len(self.superpoints)
+            )
+        return blocked_by_superpoint_mask(prediction.mask_logits)
+
+
+class QueryDecoder(nn.Module):
+    """Transformer decoder with one query a superpoint, masked cross-attention and heads shared by all layers."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        """Make random weights."""
+        super().__init__()
+        self.config = config
+        channels, width = config.in_channels, config.width
+        self.superpoint_embedding = nn.Sequential(nn.Linear(channels, width), nn.LayerNorm(width), nn.ReLU())
+        self.query_embedding = TwoLayers(channels, width, width)
+        self.layers = nn.ModuleList(
+            DecoderLayer(width, config.num_heads, config.hidden) for _ in range(config.num_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.class_head = TwoLayers(width, width, config.num_classes + 1)
+        self.superpoint_mask_head = TwoLayers(channels, width, width)
+        self.point_mask_head = TwoLayers(3 + channels, width, width)
+        self.box_head = TwoLayers(width, width, 6) if config.has_box else None
+        self.semantic_head = nn.Linear(width, config.num_semantics + 1)
+
+    def propose(self, pooled: Pooled) -> Proposals:
+        """Apply the heads to every superpoint, before any attention."""
+        embedding = self.norm(self.query_embedding(pooled.features))
+        return Proposals(embedding, self.class_head(embedding), self._boxes(embedding, pooled.centroid_m))
+
+    def forward(
+        self, xyz_m: Tensor, point_features: Tensor, superpoint: Tensor, pooled: Pooled, query: Tensor | None = None
+    ) -> Decoded:
+        """Decode one frame.
+
+        Points (N, 3) in the world frame with features (N, C) belong to the superpoints (N,) int64 in 0..S-1 that
+        `pooled` describes. `query` (Q,) int64 chooses the superpoints that become queries; None = all.
+        """
+        if query is None:
+            query = torch.arange(len(pooled.features), device=superpoint.device)
+        scene = _Scene(
+            superpoints=self.superpoint_embedding(pooled.features),
+            superpoint_masks=self.superpoint_mask_head(pooled.features),
+            point_masks=self.point_mask_head.hidden(torch.cat([xyz_m, point_features], dim=1)),
+            superpoint=superpoint,
+            point_weight=pooled.point_weight,
+            query_centroid_m=pooled.centroid_m.index_select(0, query),
+        )
+        queries = self.query_embedding(pooled.features.index_select(0, query))
+        first = self._predict(0, self.norm(queries), scene)
+        queries, refined = self._refine(queries, first, scene)
+        embedding = self.norm(queries)
+        return Decoded((first, *refined), self.semantic_head(embedding), embedding, query)
+
+    def _refine(self, queries: Tensor, first: Prediction, scene: _Scene) -> tuple[Tensor, list[Prediction]]:
+        """Return the queries (Q, d) after the last layer and the prediction after each, from those before."""
+        prediction, predictions = first, []
+        for number, layer in enumerate(self.layers, start=1):
+            queries = layer(queries, scene.superpoints, scene.blocked(prediction))
+            prediction = self._predict(number, self.norm(queries), scene)
+            predictions.append(prediction)
+        return queries, predictions
+
+    def _predict(self, number: int, embedding: Tensor, scene: _Scene) -> Prediction:
+        """Apply the heads after layer `number`, 0 = before the first, to normalised queries (Q, d)."""
+        at_points = number > self.config.num_layers - self.config.num_point_predictions
+        if at_points:
+            # e·(W h + b) as (e W)·h + e·b: the matrix meets the few queries, not the many points.
+            last = self.point_mask_head.last
+            offset = embedding @ last.bias  # (Q,)
+            mask_logits = torch.addmm(offset[:, None], embedding @ last.weight, scene.point_masks.T)
+        else:
+            mask_logits = embedding @ scene.superpoint_masks.T
+        box_m = self._boxes(embedding, scene.query_centroid_m)
+        return Prediction(self.class_head(embedding), mask_logits, at_points, box_m)
+
+    def _boxes(self, embedding: Tensor, centroid_m: Tensor) -> Tensor | None:
+        """Return centre and size (Q, 6) of the box of each query, whose superpoint has its centre at `centroid_m`."""
+        if self.box_head is None:
+            return None
+        offset_m, log_size = self.box_head(embedding).split(3, dim=1)
+        return torch.cat([centroid_m + offset_m, log_size.exp()], dim=1)

@@ -1,0 +1,94 @@
+"""Which queries of a frame are objects (`method.md` §9.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Kernel = Literal["linear", "gaussian"]
+_GAUSSIAN_SHARPNESS = 2.0
+
+
+@dataclass(frozen=True)
+class FilterConfig:
+    """What a query needs to be an object. Every value has to be exceeded."""
+
+    top_k: int = 100  # pairs of query and class that are looked at
+    min_score: float = 0.3
+    mask_threshold: float = 0.4  # a point with a higher probability is inside
+    min_points: int = 100
+    kernel: Kernel = "linear"  # of the suppression of overlapping masks
+
+
+@dataclass(frozen=True)
+class FilteredQueries:
+    """D objects, the best first. With several classes one query can be several of them."""
+
+    query: Tensor  # (D,) int64
+    score: Tensor  # (D,)
+    mask: Tensor  # (D, N) bool; masks may overlap
+    label: Tensor  # (D,) int64
+
+
+def filter_queries(class_logits: Tensor, mask_logits: Tensor, config: FilterConfig) -> FilteredQueries:
+    """Choose objects among Q queries by class logits (Q, classes + 1) and mask logits over points (Q, N).
+
+    The device is waited for once, when the number of objects is known.
+    """
+    probability = class_logits.float().softmax(dim=1)[:, :-1]
+    score, pair = probability.flatten().topk(min(config.top_k, probability.numel()))
+    query = pair.div(probability.shape[1], rounding_mode="floor")
+    label = pair % probability.shape[1]
+    soft_mask = mask_logits.index_select(0, query).float().sigmoid_()
+    order, score = matrix_nms(soft_mask, label, score * _certainty(soft_mask), config.kernel)
+    _, num_points = _above(soft_mask, config.mask_threshold)
+    is_object = (score > config.min_score) & (num_points[order] > config.min_points)
+    best = is_object.nonzero()[:, 0]  # waits for the device
+    chosen = order[best]
+    return FilteredQueries(query[chosen], score[best], soft_mask[chosen] > config.mask_threshold, label[chosen])
+
+
+def matrix_nms(soft_mask: Tensor, label: Tensor, score: Tensor, kernel: Kernel = "linear") -> tuple[Tensor, Tensor]:
+    """Lower the score of each of n masks (n, N) in 0..1 as far as better masks of the same label (n,) overlap it.
+
+    Returns the order (n,) by the new score, best first, and the new scores (n,) in that order. A mask loses less to one
+    that itself is overlapped by a better one (matrix NMS; Wang et al. 2020, SOLOv2).
+    """
+    first = score.argsort(descending=True, stable=True)
+    if not len(score):
+        return first, score
+    overlap = _mask_iou(soft_mask) * (label[:, None] == label)
+    overlap = overlap[first][:, first].triu(diagonal=1)  # row: the better mask, column: the one that may lose
+    suppression = overlap.amax(dim=0)  # (n,) of each mask by those better than it
+    if kernel == "linear":
+        # A mask equal to a better one would divide by zero; what it takes from others, that one takes as well.
+        decay = (1 - overlap) / (1 - suppression).clamp(min=torch.finfo(score.dtype).tiny)[:, None]
+    else:
+        decay = torch.exp(_GAUSSIAN_SHARPNESS * (suppression[:, None] ** 2 - overlap**2))
+    score = score[first] * decay.amin(dim=0)
+    score, second = score.sort(descending=True, stable=True)
+    return first[second], score
+
+
+def _certainty(soft_mask: Tensor) -> Tensor:
+    """Return the mean probability (n,) of the points that are rather inside than outside."""
+    total, num_points = _above(soft_mask, 0.5)
+    return total / (num_points + 1e-6)
+
+
+def _above(soft_mask: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Return the sum and the number, both (n,) float, of the probabilities (n, N) above a threshold."""
+    above = functional.threshold(soft_mask, threshold, 0.0)
+    return above.sum(dim=1), above.sign().sum(dim=1)  # booleans are slower on a CPU
+
+
+def _mask_iou(soft_mask: Tensor) -> Tensor:
+    """Return the intersection over union (n, n) of soft masks (n, N), at most 1."""
+    area = soft_mask.sum(dim=1)
+    intersection = soft_mask @ soft_mask.T
+    union = area[:, None] + area - intersection
+    return (intersection / union.clamp(min=torch.finfo(union.dtype).tiny)).clamp(max=1)

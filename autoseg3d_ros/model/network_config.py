@@ -1,0 +1,42 @@
+"""The sizes of a network, and the presets that have a name. Saved with the weights, so that a file says what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from autoseg3d_ros.model.decoder import DecoderConfig
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which modules a network is made of, and how wide they are."""
+
+    backbone: str = "res16unet34c"  # or the pyramids `edge` and `tiny`
+    voxel_m: float = 0.02
+    num_points: int = 20_000  # sampled from a frame at most
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    memory_heads: int = 8  # of STM, LTM and LMI
+    voxel_memory: bool = True
+    fragment_merging: bool = True  # LMI
+    short_term: bool = True  # STM
+    long_term: bool = True  # LTM
+    embedding_norm: Literal["", "layer", "batch"] = (
+        ""  # layer or batch: ESAM's embedding for association; empty = the network has none
+    )
+
+
+PRESETS = {
+    # The paper's sizes (`method.md` §10).
+    "base": NetworkConfig(),
+    # For robots without a GPU: the sparse feature pyramid, else as base (`reference/edge_backbone.md`).
+    "edge": NetworkConfig(backbone="edge"),
+    # Small enough to train on two CPU cores.
+    "tiny": NetworkConfig(
+        backbone="tiny",
+        voxel_m=0.04,
+        num_points=10_000,
+        decoder=DecoderConfig(in_channels=64, width=128, num_point_predictions=1, num_heads=4, hidden=512),
+        memory_heads=4,
+    ),
+}

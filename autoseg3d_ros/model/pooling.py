@@ -1,0 +1,79 @@
+"""Features of superpoints from features of their points, aware of their geometry (`method.md` §2.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_MARGIN_M = 0.01  # keeps the coordinates of a superpoint without extent finite
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """What the points of a frame say about its S superpoints."""
+
+    features: Tensor  # (S, C)
+    centroid_m: Tensor  # (S, 3), the plain mean of the points, world frame
+    point_weight: Tensor  # (N, 1) in (0, 2): how much each point says
+
+
+class GeometricPooling(nn.Module):
+    """The mean of weighted point features and the largest embedding of the points' places in their superpoint."""
+
+    def __init__(self, width: int = 96) -> None:
+        """Make random weights for point features of `width` channels."""
+        super().__init__()
+        self.point_embedding = nn.Sequential(
+            nn.Linear(3, width),
+            nn.LayerNorm(width),
+            nn.ReLU(inplace=True),
+            nn.Linear(width, width),
+            nn.LayerNorm(width),
+        )
+        self.weight_hidden = nn.Linear(2 * width, width)  # of the embeddings of a point and of its superpoint
+        self.weight_logit = nn.Sequential(nn.LayerNorm(width), nn.ReLU(inplace=True), nn.Linear(width, 1, bias=False))
+
+    def forward(self, xyz_m: Tensor, point_features: Tensor, superpoint: Tensor, num_superpoints: int) -> Pooled:
+        """Pool points (N, 3) with features (N, C) and superpoints (N,) int64 in 0..S-1; one without points is zero."""
+        centroid_m = mean_by_superpoint(xyz_m, superpoint, num_superpoints)
+        embedding = self.point_embedding(_normalise(xyz_m, centroid_m, superpoint))
+        shape = max_by_superpoint(embedding, superpoint, num_superpoints)
+        weight = 2 * self._weight_logits(embedding, shape, superpoint).to(xyz_m.dtype).sigmoid()
+        features = mean_by_superpoint(weight * point_features, superpoint, num_superpoints) + shape
+        return Pooled(features, centroid_m, weight)
+
+    def _weight_logits(self, embedding: Tensor, shape: Tensor, superpoint: Tensor) -> Tensor:
+        # In two halves: the second is the same for all points of a superpoint.
+        of_point, of_superpoint = self.weight_hidden.weight.chunk(2, dim=1)
+        of_shape = functional.linear(shape, of_superpoint, self.weight_hidden.bias).index_select(0, superpoint)
+        return self.weight_logit(torch.addmm(of_shape, embedding, of_point.T))  # (N, 1)
+
+
+def mean_by_superpoint(values: Tensor, superpoint: Tensor, num_superpoints: int) -> Tensor:
+    """Return the mean of `values` (N, C) over the points of each superpoint, (S, C); zero where there are none."""
+    total = values.new_zeros(num_superpoints, values.shape[1]).index_add(0, superpoint, values)
+    return total / count_points(superpoint, num_superpoints).clamp(min=1)[:, None]
+
+
+def count_points(superpoint: Tensor, num_superpoints: int) -> Tensor:
+    """Return the number of points (S,) float32 of each superpoint (N,) int64."""
+    ones = torch.ones(len(superpoint), device=superpoint.device)
+    return torch.zeros(num_superpoints, device=superpoint.device).index_add(0, superpoint, ones)
+
+
+def max_by_superpoint(values: Tensor, superpoint: Tensor, num_superpoints: int) -> Tensor:
+    """Return the maximum of `values` (N, C) over the points of each superpoint, (S, C); zero where there are none."""
+    index = superpoint[:, None].expand_as(values)
+    nothing = values.new_zeros(num_superpoints, values.shape[1])
+    return nothing.scatter_reduce(0, index, values, "amax", include_self=False)
+
+
+def _normalise(xyz_m: Tensor, centroid_m: Tensor, superpoint: Tensor) -> Tensor:
+    """Return coordinates (N, 3) relative to centre and size of the point's superpoint."""
+    ends_m = max_by_superpoint(torch.cat([xyz_m, -xyz_m], dim=1), superpoint, len(centroid_m))
+    extent_m = (ends_m[:, :3] + ends_m[:, 3:]).amax(dim=1, keepdim=True)  # (S, 1): maximum minus minimum
+    centre_and_size_m = torch.cat([centroid_m, extent_m + _MARGIN_M], dim=1).index_select(0, superpoint)
+    return (xyz_m - centre_and_size_m[:, :3]) / centre_and_size_m[:, 3:]

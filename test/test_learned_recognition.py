@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scenes import BlockMasks, NoMasks, frame_of
+
+from autoseg3d_ros import config
+from autoseg3d_ros.build import build_segmenter
+from autoseg3d_ros.config import Config, ConfigError
+from autoseg3d_ros.learned_association import Observed
+from autoseg3d_ros.learned_recognition import exclusive
+from autoseg3d_ros.memory.bank import ObjectFeatures
+from autoseg3d_ros.model.autoseg3d import AutoSeg3D, FrameDetections
+from autoseg3d_ros.model.checkpoint import load_network, save_network, with_random_weights
+from autoseg3d_ros.model.network_config import PRESETS
+from autoseg3d_ros.segmenter import OnlineSegmenter
+from autoseg3d_ros.structures import Superpoints
+
+LEFT, RIGHT = (5, 5, 30, 40, 1.0), (45, 10, 25, 30, 2.0)
+EVERYTHING = {  # random weights know nothing: let all queries pass
+    "model.name": "tiny",
+    "detection.min_score": 0.0,
+    "detection.mask_threshold": 0.0,
+    "detection.min_points": 0,
+    "tracking.min_points": 1,
+}
+
+
+def segmenter(source=None, **changes) -> OnlineSegmenter:
+    settings = config.replace(Config(), {**EVERYTHING, **changes})
+    online = build_segmenter(settings)
+    online._mask_source = source or BlockMasks()
+    _let_every_query_see_half_of_the_points(online.recognition.network)
+    return online
+
+
+def _let_every_query_see_half_of_the_points(network: AutoSeg3D) -> None:
+    """Fresh weights see all or nothing: shift the mask logits of each query to their median."""
+    choose = network._detections
+
+    def centred(decoded, xyz_m, filters):
+        logits = decoded.last.mask_logits
+        middle = logits.median(dim=1, keepdim=True).values if logits.shape[1] else logits
+        last = replace(decoded.last, mask_logits=logits - middle)
+        return choose(replace(decoded, predictions=(*decoded.predictions[:-1], last)), xyz_m, filters)
+
+    network._detections = centred
+
+
+def superpoints_of(*superpoint: int) -> Superpoints:
+    ids, num_points = np.array(superpoint, np.int32), len(superpoint)
+    return Superpoints(
+        xyz_m=np.arange(num_points * 3, dtype=np.float32).reshape(-1, 3),
+        rgb=np.zeros((num_points, 3), np.uint8),
+        pixel=np.arange(num_points),
+        superpoint=ids,
+        id_image=ids[None],
+        num_superpoints=int(ids.max(initial=-1)) + 1,
+    )
+
+
+def found(mask: list[list[int]], num_points: int) -> FrameDetections:
+    masks = torch.tensor(mask, dtype=torch.bool).reshape(len(mask), num_points)
+    num = len(masks)
+    score = torch.linspace(0.9, 0.5, num) if num else torch.zeros(0)
+    label = torch.zeros(num, dtype=torch.int64)
+    return FrameDetections(masks, score, label, torch.zeros(num, 4), torch.zeros(num, 6))
+
+
+@pytest.mark.parametrize(
+    ("superpoint", "mask", "of_point", "of_superpoint"),
+    [
+        ([], [], [], []),
+        ([0, 0, 1], [], [-1, -1, -1], [-1, -1]),
+        ([0, 0, 1], [[1, 1, 0]], [0, 0, -1], [0, -1]),
+        ([0, 0, 1], [[1, 1, 0], [1, 1, 1]], [0, 0, 1], [0, 1]),  # the better one takes what both claim
+        ([0, 0, 0, 0], [[1, 0, 0, 0], [0, 1, 1, 0]], [0, 1, 1, -1], [1]),  # a superpoint goes to whom most belongs
+        ([0, 0, 0], [[1, 0, 0]], [0, -1, -1], [-1]),
+    ],
+)
+def test_each_point_goes_to_the_best_detection(superpoint, mask, of_point, of_superpoint):
+    points, claims = superpoints_of(*superpoint), found(mask, len(superpoint))
+    nothing = ObjectFeatures(claims.embedding, claims.box_m, claims.label)
+    detections = exclusive(claims, Observed(nothing, nothing), points)
+    assert detections.of_point.tolist() == of_point
+    assert detections.of_superpoint.tolist() == of_superpoint
+    assert detections.num_points.tolist() == [of_point.count(index) for index in range(len(claims))]
+
+
+@pytest.mark.parametrize("association", ["long_term", "geometric"])
+def test_degenerate_frames_are_legal_anywhere(association):
+    online = segmenter(**{"model.association": association})
+    for index, blocks in enumerate([(), (LEFT,), (), (LEFT, RIGHT), (), ()]):
+        segmented = online.step(frame_of(*blocks, index=index))
+        assert segmented.label_image.shape == (60, 80)
+    assert online.state.frame_index == 6
+
+
+def test_a_frame_without_detections_and_one_with_all_tracks_dead():
+    online = segmenter(**{"detection.min_score": 1.0})
+    assert online.step(frame_of(LEFT, RIGHT)).instances == ()
+    online = segmenter(**{"tracking.max_missed": 1})
+    online.step(frame_of(LEFT, RIGHT))
+    online.step(frame_of(index=1))
+    online.step(frame_of(index=2))
+    assert len(online.state.tracks.occupied()) == 0
+    assert online.step(frame_of(LEFT, index=3)).point_ids.max() > 0
+
+
+def test_frames_without_masks_are_segmented():
+    assert segmenter(NoMasks()).step(frame_of(LEFT, RIGHT)).point_ids.max() > 0
+
+
+def labels(online: OnlineSegmenter) -> list[list[int]]:
+    frames = [frame_of(LEFT, RIGHT, index=index, shift_m=0.01 * index) for index in range(4)]
+    return [online.step(frame).point_ids.tolist() for frame in frames]
+
+
+def test_the_same_seed_gives_the_same_labels_and_a_reset_forgets_everything():
+    online = segmenter()
+    first = labels(online)
+    assert first == labels(segmenter())
+    online.reset()
+    assert labels(online) == first
+
+
+@pytest.mark.parametrize("part", ["voxel_memory", "fragment_merging", "short_term"])
+def test_a_part_that_is_off_is_gone(part):
+    online = segmenter(**{f"model.{part}": False})
+    network = online.recognition.network
+    assert not list(getattr(network, part).parameters())
+    assert len(labels(online)) == 4
+
+
+def test_a_network_survives_its_file(tmp_path):
+    network = with_random_weights(PRESETS["tiny"], seed=3)
+    save_network(network, tmp_path / "tiny.safetensors", {"origin": "a test"})
+    again = load_network(tmp_path / "tiny.safetensors")
+    assert again.config == network.config
+    assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in network.state_dict().items())
+    assert not (tmp_path / "tiny.safetensors.partial").exists()
+    online = segmenter(**{"model.path": str(tmp_path / "tiny.safetensors")})
+    assert len(labels(online)) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.name": "huge"}, "expected none, base, edge, tiny .*got 'huge'"),
+        ({"model.device": "cuda:99"}, "model.device: 'cuda:99' cannot be used"),
+        ({"model.device": "toaster"}, "model.device: 'toaster' cannot be used"),
+        ({"model.association": "embedding"}, "embedding is no part of this network"),
+        ({"model.path": "/nowhere/x.safetensors"}, "no such file"),
+        ({"model.path": __file__}, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_is_said_when_the_segmenter_is_built(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        build_segmenter(config.replace(Config(), {"model.name": "tiny", **changes}))
+
+
+def test_a_file_that_lacks_tensors_is_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    path = tmp_path / "tiny.safetensors"
+    network = AutoSeg3D(PRESETS["tiny"])
+    save_network(network, path)
+    tensors = load_file(path)
+    save_file(tensors, path)
+    with pytest.raises(ConfigError, match=r"expected the format 'autoseg3d_ros 1' in its header, got None"):
+        load_network(path)
+    save_network(network, path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_network(path)
