@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+import torch
+
 from autoseg3d_ros.config import Config, ConfigError
 from autoseg3d_ros.learned_association import (
     EmbeddingAssociation,
@@ -30,11 +32,23 @@ def build_learned_segmenter(masks: MaskSource, config: Config) -> OnlineSegmente
     association = _association(network, config)
     tracker = _tracker(association, config)
     filters = FilterConfig(**dataclasses.asdict(config.detection))
-    settings = LearnedSettings(filters, config.model.short_term_frames, config.tracking.memory_update)
+    settings = LearnedSettings(
+        filters,
+        config.model.short_term_frames,
+        _precision(network, config.model.precision),
+        config.tracking.memory_update,
+    )
     recognition = LearnedRecognition(network, association, tracker, settings)
     num_points = min(config.lifting.num_points, network.config.num_points)
     config = dataclasses.replace(config, lifting=dataclasses.replace(config.lifting, num_points=num_points))
     return OnlineSegmenter(masks, recognition, tracker, config)
+
+
+def _precision(network: AutoSeg3D, name: str) -> torch.dtype:
+    if name == "auto":
+        name = "float16" if next(network.parameters()).is_cuda else "float32"
+    precision: torch.dtype = getattr(torch, name)
+    return precision
 
 
 def _tracker(association: LearnedAssociation, config: Config) -> Tracker:

@@ -36,6 +36,7 @@ class LearnedSettings:
 
     filters: FilterConfig = field(default_factory=FilterConfig)
     short_term_frames: int = 1
+    precision: torch.dtype = torch.float32  # of the products of the network; what is tracked stays float32
     update_rule: str = "count"  # of stored embeddings and boxes, see `memory.bank.blend`
 
 
@@ -69,10 +70,10 @@ class LearnedRecognition:
 
     def recognize(self, percept: Percept, state: SegmenterState) -> Recognized:
         """Return the detections of the network, each point with the best one that claims it."""
-        with torch.inference_mode():
+        with torch.inference_mode(), self._precision():
             found = self.network(percept.glance, learned_memory(state).network, self._settings.filters, percept.clock)
-            with percept.clock.stage("embed"):
-                observed = self._association.observe(found)
+        with torch.inference_mode(), percept.clock.stage("embed"):
+            observed = self._association.observe(found)
         with percept.clock.stage("share"):
             detections = exclusive(found, observed, percept.superpoints)
             merged = self._tracker.merge_duplicates(state.tracks, _NO_PAIRS, _NO_PAIRS, percept.frame.stamp_ns)
@@ -82,6 +83,10 @@ class LearnedRecognition:
         """Return (D, T) by the association."""
         with torch.inference_mode():
             return self._association.affinity(_observed(recognized), recognized, state)
+
+    def _precision(self) -> torch.autocast:
+        dtype = self._settings.precision
+        return torch.autocast(self._device.type, dtype, enabled=dtype != torch.float32)
 
     def learn(self, recognized: Recognized, update: TrackUpdate, state: SegmenterState) -> None:
         """Put the features of the detections into the bank, under the slots that they got."""

@@ -20,7 +20,7 @@ class ModelConfig:
     path: str = setting("", "a .safetensors file in place of a model by name", read_only=True)
     device: str = setting("auto", DEVICES, read_only=True)
     precision: str = setting(
-        "auto", "of the convolutions: auto = float16 on CUDA, else float32", choices=PRECISIONS, read_only=True
+        "auto", "of the network: auto = float16 on CUDA, else float32", choices=PRECISIONS, read_only=True
     )
     voxel_memory: bool = setting(True, "features of earlier frames at the same place", read_only=True)
     fragment_merging: bool = setting(True, "LMI: fragments of one object become one superpoint", read_only=True)

@@ -63,6 +63,7 @@ HEAVY = {
         "lifting/fastsam.py",
         "lifting/sam_",
         "lifting/torchvision_stand_in.py",
+        "build_learned.py",
         "learned_association.py",
         "learned_recognition.py",
         "memory/",

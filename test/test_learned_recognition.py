@@ -13,7 +13,8 @@ from autoseg3d_ros.config import Config, ConfigError
 from autoseg3d_ros.learned_association import Observed
 from autoseg3d_ros.learned_recognition import exclusive
 from autoseg3d_ros.memory.bank import ObjectFeatures
-from autoseg3d_ros.model.autoseg3d import AutoSeg3D, FrameDetections
+from autoseg3d_ros.memory.short_term import ShortTermState
+from autoseg3d_ros.model.autoseg3d import AutoSeg3D, FrameDetections, NetworkState
 from autoseg3d_ros.model.checkpoint import load_network, save_network, with_random_weights
 from autoseg3d_ros.model.network_config import PRESETS
 from autoseg3d_ros.segmenter import OnlineSegmenter
@@ -133,6 +134,18 @@ def test_a_part_that_is_off_is_gone(part):
     network = online.recognition.network
     assert not list(getattr(network, part).parameters())
     assert len(labels(online)) == 4
+
+
+def test_half_precision_changes_little_and_what_is_tracked_is_not_halved():
+    online = segmenter(**{"model.precision": "bfloat16"})
+    percept, network = online.perceive(frame_of(LEFT, RIGHT)), online.recognition.network
+    with torch.inference_mode():
+        full = network.encode(percept.glance, NetworkState(ShortTermState(1)))
+        with online.recognition._precision():
+            half = network.encode(percept.glance, NetworkState(ShortTermState(1)))
+    assert 0 < (full - half).abs().max() < 0.05 * full.abs().max()
+    online.remember(percept)
+    assert online.state.learned.bank.embedding.dtype == torch.float32
 
 
 def test_a_network_survives_its_file(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 
 from autoseg3d_ros import config as configuration
 from autoseg3d_ros.config import Config, ConfigError
+from autoseg3d_ros.model_config import NO_MODEL
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ _ROWS = (
     Row("fragmented", {"masks.source": "truth", "masks.fragments": 4, "fragments.merge": True}),
     Row("regions", {"masks.source": "regions", "fragments.merge": True}),
     Row("file", {"masks.source": "file"}),
-    Row("esam", needs_network="ESAM's association compares embeddings of a network"),
+    Row("esam", {"model.association": "embedding"}, "ESAM's association compares embeddings of a network"),
 )
 ROWS = {row.name: row for row in _ROWS}
 DEFAULT_ROWS = ("truth", "fragmented", "regions")
@@ -38,13 +39,14 @@ def row_configs(names: Sequence[str], base: Config) -> dict[str, Config]:
     """
     if not names:
         raise ConfigError(f"no row to evaluate; expected some of {', '.join(ROWS)}")
-    return {name: configuration.replace(base, _row(name).changes) for name in names}
+    has_network = bool(base.model.path) or base.model.name != NO_MODEL
+    return {name: configuration.replace(base, _row(name, has_network).changes) for name in names}
 
 
-def _row(name: str) -> Row:
+def _row(name: str, has_network: bool) -> Row:
     if name not in ROWS:
         raise ConfigError(f"unknown row {name!r}; expected some of {', '.join(ROWS)}, separated by commas")
     row = ROWS[name]
-    if row.needs_network:
-        raise ConfigError(f"row {name}: {row.needs_network}; it comes with the network of --model, leave it out")
+    if row.needs_network and not has_network:
+        raise ConfigError(f"row {name}: {row.needs_network}; it comes with the network of --model: name one")
     return row

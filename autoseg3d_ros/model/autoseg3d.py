@@ -139,7 +139,8 @@ class AutoSeg3D(nn.Module):
         last = decoded.last
         kept = filter_queries(last.class_logits, last.mask_logits, filters)
         box_m = boxes_of_masks(kept.mask, xyz_m) if last.box_m is None else last.box_m[kept.query]
-        return FrameDetections(kept.mask, kept.score, kept.label, decoded.embedding[kept.query], box_m)
+        embedding = decoded.embedding[kept.query]
+        return FrameDetections(kept.mask, kept.score, kept.label, embedding.float(), box_m.float())
 
 
 def boxes_of_masks(mask: Tensor, xyz_m: Tensor) -> Tensor:

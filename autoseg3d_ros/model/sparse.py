@@ -122,8 +122,11 @@ class Convolution(nn.Module):
         self.weight = nn.Parameter(torch.empty(volume, in_channels, out_channels).uniform_(-bound, bound))
 
     def _convolve(self, features: Tensor, kernel_map: KernelMap) -> Tensor:
-        backend = self.backend or _quickest_backend(features)
-        return backend(features, self.weight, kernel_map)
+        backend, weight = self.backend or _quickest_backend(features), self.weight
+        if torch.is_autocast_enabled(features.device.type):  # as torch does it for its own products
+            dtype = torch.get_autocast_dtype(features.device.type)
+            features, weight = features.to(dtype), weight.to(dtype)
+        return backend(features, weight, kernel_map)
 
 
 class SubmanifoldConv(Convolution):
