@@ -49,7 +49,7 @@ ALLOWED = {
     "reporting": LEVEL_1 | {"data", "evaluation"},
     **dict.fromkeys(LEVEL_3, LEVEL_1 | ENGINE | LEVEL_3),
     "benchmark": LEVEL_1 | LEVEL_3 | ENGINE | {"data", "evaluation"},
-    "training": LEVEL_1 | {"data", "evaluation", "memory", "model", "tracking"},
+    "training": LEVEL_1 | {"data", "evaluation", "lifting", "memory", "model", "tracking"},
     "ros": LEVEL_1 | {"build", "data", "reporting", "segmenter", "stream"},
     "cli": LEVEL_1 | ENGINE | LEVEL_3 | {"benchmark", "data", "evaluation", "reporting", "stream", "training"},
 }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from autoseg3d_ros.model.checkpoint import load_network, save_network, with_rand
 from autoseg3d_ros.model.network_config import PRESETS
 from autoseg3d_ros.segmenter import OnlineSegmenter
 from autoseg3d_ros.structures import Superpoints
+from autoseg3d_ros.tracking.reference import ReferenceTracker
 
 LEFT, RIGHT = (5, 5, 30, 40, 1.0), (45, 10, 25, 30, 2.0)
 EVERYTHING = {  # random weights know nothing: let all queries pass
@@ -189,3 +191,10 @@ def test_a_file_that_lacks_tensors_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ConfigError, match="cannot be read"):
         load_network(path)
+
+
+def test_the_reference_preset_is_a_configuration_of_this_package():
+    settings = config.load(Path(__file__).parents[1] / "config" / "reference.yaml")
+    assert settings.tracking.reference and settings.tracking.min_observations == 1
+    online = build_segmenter(config.replace(settings, {"model.name": "tiny"}))
+    assert isinstance(online._tracker, ReferenceTracker)
