@@ -122,7 +122,8 @@ class Convolution(nn.Module):
         self.weight = nn.Parameter(torch.empty(volume, in_channels, out_channels).uniform_(-bound, bound))
 
     def _convolve(self, features: Tensor, kernel_map: KernelMap) -> Tensor:
-        backend, weight = self.backend or _quickest_backend(features), self.weight
+        backend = self.backend or _quickest_backend(features)
+        weight: Tensor = self.weight
         if torch.is_autocast_enabled(features.device.type):  # as torch does it for its own products
             dtype = torch.get_autocast_dtype(features.device.type)
             features, weight = features.to(dtype), weight.to(dtype)
