@@ -116,24 +116,6 @@ def test_frames_in_instances_out(start_node, robot):
     assert "processed 5 frames, failed 0, dropped none" in node.output()
 
 
-def test_the_node_runs_a_network(start_node, robot):
-    pytest.importorskip("torch", reason="torch is not installed")
-    node = start_node(**EVERY_FRAME, **{"model.name": "tiny"})
-    node.wait_for("waiting for /rgb")
-    robot.connect()
-    labels = robot.listen("segmentation", Segmentation)
-    for stamp_ns in STAMPS[:2]:
-        robot.send_frame(stamp_ns)
-    expect(labels, 2, "segmentation")
-    assert {"encode", "merge", "refresh", "decode", "track"} <= set(labels[-1].stage_names)
-
-
-def test_a_network_that_is_not_there_ends_the_node_with_a_reason(start_node):
-    node = start_node(**{"model.name": "huge"})
-    assert node.wait() == 1
-    assert "model.name: expected none" in node.output()
-
-
 def test_a_late_subscriber_gets_the_last_list_and_the_last_map(start_node, robot):
     start_node(**EVERY_FRAME, **{"output.map_rate_hz": 0.5})
     robot.connect()
