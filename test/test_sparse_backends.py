@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autoseg3d_ros.model import kernel_maps, sparse_native, sparse_spconv, sparse_torch
 from autoseg3d_ros.model.kernel_maps import KernelMap
-from autoseg3d_ros.model.sparse import VoxelGrid
+from autoseg3d_ros.model.sparse import NormReLU, SparseTensor, SubmanifoldConv, VoxelGrid
 
 MAPS = ["3", "5", "dilated", "children", "parent"]
 CHANNELS = [(1, 4), (3, 12), (9, 24), (16, 36), (5, 48), (33, 32), (20, 16), (8, 68), (128, 96), (64, 128), (4, 256)]
@@ -127,3 +127,22 @@ def test_spconv(kind: str, one_thread: None) -> None:
     features, weight = layer(kernel_map, 16, 32)
     out = sparse_spconv.convolve(features, weight, kernel_map)
     torch.testing.assert_close(out, expected(features, weight, kernel_map), rtol=0, atol=1e-5)
+
+
+@needs_native
+@pytest.mark.parametrize("has_skip", [False, True])
+@torch.no_grad()
+def test_normalisation_inside_the_compiled_kernel(has_skip: bool) -> None:
+    torch.manual_seed(0)
+    grid, conv, norm = grid_of(500), SubmanifoldConv(9, 24, 3), torch.nn.BatchNorm1d(24)
+    x = SparseTensor(torch.randn(grid.num_voxels(1), 9), grid, 1)
+    norm(10 * torch.randn(100, 24) + 3)  # statistics that matter
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    skip = torch.randn(len(x.features), 24) if has_skip else None
+    following = NormReLU(norm.eval(), skip)
+    compiled = conv(x, following).features
+    with sparse_native.plain_torch():
+        plain = conv(x, following).features
+    assert compiled.min() == 0 and (compiled > 0).any()
+    torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=1e-5)

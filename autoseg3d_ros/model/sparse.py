@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from autoseg3d_ros.model import sparse_spconv, sparse_torch
+from autoseg3d_ros.model import sparse_native, sparse_spconv, sparse_torch
 from autoseg3d_ros.model.kernel_maps import KernelMap, VoxelLevel, morton_key
 
 
@@ -110,6 +110,27 @@ def _quickest_backend(features: Tensor) -> Backend:
     return sparse_spconv.convolve if uses_spconv else sparse_torch.convolve
 
 
+@dataclass(frozen=True)
+class NormReLU:
+    """Batch normalisation after a convolution, a skip connection (V, Cout) where there is one, and ReLU."""
+
+    norm: nn.BatchNorm1d
+    skip: Tensor | None = None
+
+    def after(self, features: Tensor) -> Tensor:
+        """Return what follows features (V, Cout), which are given up."""
+        features = self.norm(features)
+        # In place: on the CPU a fresh array of this size costs five times what the ReLU does.
+        return (features if self.skip is None else features.add_(self.skip)).relu_()
+
+    def folded(self) -> sparse_native.Ending:
+        """Return the same for the compiled kernel. Only in evaluation mode."""
+        norm = self.norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        return sparse_native.Ending(scale, norm.bias - norm.running_mean * scale, self.skip)
+
+
 class Convolution(nn.Module):
     """A bias-free kernel `weight` [K, Cin, Cout], initialised as MinkowskiEngine does: uniform by the fan-in."""
 
@@ -121,13 +142,29 @@ class Convolution(nn.Module):
         bound = 1 / math.sqrt(volume * in_channels)
         self.weight = nn.Parameter(torch.empty(volume, in_channels, out_channels).uniform_(-bound, bound))
 
-    def _convolve(self, features: Tensor, kernel_map: KernelMap) -> Tensor:
-        backend = self.backend or _quickest_backend(features)
+    def forward(self, x: SparseTensor, following: NormReLU | None = None) -> SparseTensor:
+        """Convolve, and do what follows."""
+        kernel_map, stride = self._map(x)
+        return SparseTensor(self._convolve(x.features, kernel_map, following), x.grid, stride)
+
+    def _map(self, x: SparseTensor) -> tuple[KernelMap, int]:
+        """Return the kernel map from `x`, and the stride that it leads to."""
+        raise NotImplementedError
+
+    def _convolve(self, features: Tensor, kernel_map: KernelMap, following: NormReLU | None) -> Tensor:
         weight: Tensor = self.weight
         if torch.is_autocast_enabled(features.device.type):  # as torch does it for its own products
             dtype = torch.get_autocast_dtype(features.device.type)
             features, weight = features.to(dtype), weight.to(dtype)
-        return backend(features, weight, kernel_map)
+        if following is None:
+            return self._backend(features)(features, weight, kernel_map)
+        can_fold = self.backend is None and not torch.is_grad_enabled() and not following.norm.training
+        if can_fold and sparse_native.can_convolve(features, weight):
+            return sparse_native.convolve(features, weight, kernel_map.table, following.folded())
+        return following.after(self._backend(features)(features, weight, kernel_map))
+
+    def _backend(self, features: Tensor) -> Backend:
+        return self.backend or _quickest_backend(features)
 
 
 class SubmanifoldConv(Convolution):
@@ -137,9 +174,8 @@ class SubmanifoldConv(Convolution):
         super().__init__(in_channels, out_channels, kernel_size)
         self._kernel_size, self._dilation = kernel_size, dilation
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        kernel_map = x.grid.at(x.stride).neighbours(self._kernel_size, self._dilation)
-        return x.with_features(self._convolve(x.features, kernel_map))
+    def _map(self, x: SparseTensor) -> tuple[KernelMap, int]:
+        return x.grid.at(x.stride).neighbours(self._kernel_size, self._dilation), x.stride
 
 
 class StridedConv(Convolution):
@@ -148,9 +184,8 @@ class StridedConv(Convolution):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 2)
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        kernel_map = x.grid.at(x.stride).from_children
-        return SparseTensor(self._convolve(x.features, kernel_map), x.grid, 2 * x.stride)
+    def _map(self, x: SparseTensor) -> tuple[KernelMap, int]:
+        return x.grid.at(x.stride).from_children, 2 * x.stride
 
 
 class InverseConv(Convolution):
@@ -159,9 +194,8 @@ class InverseConv(Convolution):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 2)
 
-    def forward(self, x: SparseTensor) -> SparseTensor:
-        kernel_map = x.grid.at(x.stride // 2).from_parent
-        return SparseTensor(self._convolve(x.features, kernel_map), x.grid, x.stride // 2)
+    def _map(self, x: SparseTensor) -> tuple[KernelMap, int]:
+        return x.grid.at(x.stride // 2).from_parent, x.stride // 2
 
 
 def average(features: Tensor, voxel_of_point: Tensor, num_voxels: int) -> Tensor:

@@ -62,8 +62,18 @@ void add_offset(int64_t count, const float *const *in, const float *weight, floa
     }
 }
 
-extern "C" void convolve(const float *features, const float *weight, const int32_t *table, float *out, int64_t num_in,
-                         int64_t num_out, int64_t num_offsets, int64_t cin, int64_t cout, int64_t block, int num_threads) {
+// out = max(0, out * scale + shift + skip), channel by channel; `skip` may be null.
+void end_row(float *out, const float *scale, const float *shift, const float *skip, int64_t cout) {
+    if (skip)
+        for (int64_t c = 0; c < cout; ++c) out[c] = std::max(0.0f, out[c] * scale[c] + shift[c] + skip[c]);
+    else
+        for (int64_t c = 0; c < cout; ++c) out[c] = std::max(0.0f, out[c] * scale[c] + shift[c]);
+}
+
+// `scale` may be null: then nothing comes after the convolution.
+extern "C" void convolve(const float *features, const float *weight, const int32_t *table, float *out,
+                         const float *scale, const float *shift, const float *skip, int64_t num_in, int64_t num_out,
+                         int64_t num_offsets, int64_t cin, int64_t cout, int64_t block, int num_threads) {
 #pragma omp parallel for num_threads(num_threads) schedule(dynamic, 1)
     for (int64_t first = 0; first < num_out; first += block) {
         const int64_t last = std::min(num_out, first + block);
@@ -80,6 +90,9 @@ extern "C" void convolve(const float *features, const float *weight, const int32
             }
             add_offset(count, in.data(), weight + k * cin * cout, sum.data(), cin, cout);
         }
+        if (scale)  // while the rows are still in the cache
+            for (int64_t row = first; row < last; ++row)
+                end_row(out + row * cout, scale, shift, skip ? skip + row * cout : nullptr, cout);
     }
 }
 

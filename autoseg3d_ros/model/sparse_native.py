@@ -6,6 +6,7 @@ import ctypes
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def _load() -> ctypes.CDLL | None:
     if not LIBRARY.exists():
         return None
     kernels = ctypes.CDLL(str(LIBRARY))
-    kernels.convolve.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 6 + [ctypes.c_int]
+    kernels.convolve.argtypes = [ctypes.c_void_p] * 7 + [ctypes.c_int64] * 6 + [ctypes.c_int]
     kernels.inherit.argtypes = [ctypes.c_void_p] * 7 + [ctypes.c_int64] * 3 + [ctypes.c_int]
     kernels.convolve.restype = kernels.inherit.restype = None
     return kernels
@@ -54,17 +55,27 @@ def can_convolve(features: Tensor, weight: Tensor) -> bool:
     return fits and weight.shape[2] % 4 == 0 and library() is not None
 
 
-def convolve(features: Tensor, weight: Tensor, table: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Ending:
+    """What follows a convolution: out * scale + shift + skip, of which the negative becomes 0."""
+
+    scale: Tensor  # (Cout,)
+    shift: Tensor  # (Cout,)
+    skip: Tensor | None  # (num_out, Cout)
+
+
+def convolve(features: Tensor, weight: Tensor, table: Tensor, ending: Ending | None = None) -> Tensor:
     """Return (num_out, Cout) from features (num_in, Cin), weight (K, Cin, Cout) and a map's table (K, num_out)."""
     kernels = library()
     assert kernels is not None
-    features, weight = features.contiguous(), weight.contiguous()
     (num_offsets, cin, cout), num_out = weight.shape, table.shape[1]
     out = features.new_empty(num_out, cout)
     num_threads = torch.get_num_threads()
     block = math.ceil(num_out / (num_threads * _BLOCKS_A_THREAD))
     block = min(max(block, _SMALLEST_BLOCK), _LARGEST_BLOCK)
-    pointers = (tensor.data_ptr() for tensor in (features, weight, table, out))
+    given = [features, weight, table, out, *((ending.scale, ending.shift, ending.skip) if ending else (None,) * 3)]
+    given = [None if tensor is None else tensor.contiguous() for tensor in given]
+    pointers = (None if tensor is None else tensor.data_ptr() for tensor in given)
     kernels.convolve(*pointers, len(features), num_out, num_offsets, cin, cout, block, num_threads)
     return out
 
