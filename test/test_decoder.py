@@ -115,6 +115,52 @@ def test_queries_meet_only_in_the_self_attention():
         assert_close(whole, part)
 
 
+@pytest.mark.parametrize(("num_points", "num_superpoints"), [(0, 0), (1, 1), (40, 5)])
+def test_fragments_are_decoded_beside_the_rest_and_only_when_asked_for(num_points, num_superpoints):
+    decoder, inputs = QueryDecoder(SMALL), frame(num_points, num_superpoints)
+    plain, both, all_rows = decoder(*inputs), decoder(*inputs, with_fragments=True), torch.arange(num_superpoints)
+    assert plain.fragments is None and both.fragments.fragments is None
+    for without, beside in zip(rows(plain, all_rows), rows(both, all_rows), strict=True):
+        assert torch.equal(without, beside)
+    assert both.fragments.predictions[0] is both.predictions[0]
+    assert [one.at_points for one in both.fragments.predictions] == [one.at_points for one in both.predictions]
+    assert both.fragments.query is both.query
+
+
+def test_fragments_do_not_see_each_other_but_all_superpoints():
+    decoder, inputs, query = QueryDecoder(SMALL), frame(40, 5), torch.tensor([3, 1])
+    everything = decoder(*inputs, with_fragments=True)
+    some = decoder(*inputs, query=query, with_fragments=True)
+    for whole, part in zip(rows(everything.fragments, query), rows(some.fragments, torch.arange(2)), strict=True):
+        assert_close(whole, part)
+    assert not torch.allclose(everything.fragments.embedding, everything.embedding)
+
+
+def test_fragments_follow_their_own_masks():
+    decoder, (xyz_m, features, superpoint, pooled) = QueryDecoder(SMALL), frame(40, 5)
+    fragments = decoder(xyz_m, features, superpoint, pooled, with_fragments=True).fragments
+    queries, superpoints = decoder.query_embedding(pooled.features), decoder.superpoint_embedding(pooled.features)
+    for layer, before in zip(decoder.layers, fragments.predictions, strict=False):
+        logits = before.mask_logits
+        blocked = (
+            blocked_by_point_mask(logits, superpoint, pooled.point_weight, 5)
+            if before.at_points
+            else blocked_by_superpoint_mask(logits)
+        )
+        queries = layer.think(layer.look_at_superpoints(queries, superpoints, blocked))
+    assert_close(fragments.embedding, decoder.norm(queries))
+    assert_close(fragments.semantic_logits, decoder.semantic_head(decoder.norm(queries)))
+
+
+def test_gradients_of_the_fragments_reach_all_but_the_self_attention():
+    decoder = QueryDecoder(SMALL).train()
+    loss_of_everything(decoder(*frame(40, 5), with_fragments=True).fragments).backward()
+    left_out = {
+        name.split(".")[2] for name, value in decoder.named_parameters() if value.grad is None or not value.grad.any()
+    }
+    assert left_out == {"self_attention", "self_norm"}
+
+
 def test_order_of_the_queries_does_not_matter():
     inputs, order = frame(40, 5), torch.tensor([4, 2, 0, 1, 3])
     decoder = QueryDecoder(SMALL)

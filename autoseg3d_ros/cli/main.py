@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("fetch-weights", help="download weights of a 2D mask model, and verify them")
     )
     _add_export_masks(commands.add_parser("export-masks", help="write a FastSAM .pt file as an ONNX model"))
+    _add_lift(commands.add_parser("lift", help="lift the frames of a data set once, for training"))
+    _add_train(commands.add_parser("train", help="train a network; the same command goes on after a stop"))
     _add_bench(commands.add_parser("bench", help="how fast, on this machine: the network, or tracking over a long run"))
     _add_convert(commands.add_parser("convert", help="write a published checkpoint as a file that --model takes"))
     _add_doctor(commands.add_parser("doctor", help="say what is installed, what is missing, and what a source holds"))
@@ -203,6 +205,21 @@ def _add_fetch_weights(parser: argparse.ArgumentParser) -> None:
 def _add_export_masks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", type=Path, metavar="WEIGHTS.pt", help="FastSAM-s.pt, FastSAM-x.pt or your own")
     parser.add_argument("--onnx", type=Path, required=True, metavar="OUT.onnx", help="file to write")
+
+
+def _add_lift(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="DATASET", help="folder of scenes, by synth or prepare")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of lifted scenes")
+    parser.add_argument("--split", choices=("train", "val"), default="train", help="which (default %(default)s)")
+    parser.add_argument("--every", type=int, default=5, metavar="K", help="every K-th frame (default %(default)s)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, metavar="CONFIG.yaml", help="such as config/train_tiny.yaml")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint, log and weights")
+    parser.add_argument("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N (default %(default)s)")
+    parser.add_argument("--every", type=int, default=10, metavar="N", help="say the losses every N iterations")
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:

@@ -54,6 +54,7 @@ class Decoded:
     semantic_logits: Tensor  # (Q, semantics + 1)
     embedding: Tensor  # (Q, d), normalised
     query: Tensor  # (Q,) int64, the superpoint of each query
+    fragments: Decoded | None = None  # of the branch whose queries do not see each other, where it was asked for
 
     @property
     def last(self) -> Prediction:
@@ -107,12 +108,21 @@ class QueryDecoder(nn.Module):
         return Proposals(embedding, self.class_head(embedding), self._boxes(embedding, pooled.centroid_m))
 
     def forward(
-        self, xyz_m: Tensor, point_features: Tensor, superpoint: Tensor, pooled: Pooled, query: Tensor | None = None
+        self,
+        xyz_m: Tensor,
+        point_features: Tensor,
+        superpoint: Tensor,
+        pooled: Pooled,
+        query: Tensor | None = None,
+        *,
+        with_fragments: bool = False,
     ) -> Decoded:
         """Decode one frame.
 
         Points (N, 3) in the world frame with features (N, C) belong to the superpoints (N,) int64 in 0..S-1 that
         `pooled` describes. `query` (Q,) int64 chooses the superpoints that become queries; None = all.
+        `with_fragments`, for training, decodes a second time without self-attention, from the same first prediction
+        on, so that several fragments of an object may each stand for it (ICMS, `method.md` §7.2).
         """
         if query is None:
             query = torch.arange(len(pooled.features), device=superpoint.device)
@@ -126,18 +136,29 @@ class QueryDecoder(nn.Module):
         )
         queries = self.query_embedding(pooled.features.index_select(0, query))
         first = self._predict(0, self.norm(queries), scene)
-        queries, refined = self._refine(queries, first, scene)
-        embedding = self.norm(queries)
-        return Decoded((first, *refined), self.semantic_head(embedding), embedding, query)
+        refined, predictions = self._refine(queries, first, scene)
+        fragments = None
+        if with_fragments:
+            alone, predictions_alone = self._refine(queries, first, scene, alone=True)
+            fragments = self._decoded(alone, predictions_alone, query)
+        return self._decoded(refined, predictions, query, fragments)
 
-    def _refine(self, queries: Tensor, first: Prediction, scene: _Scene) -> tuple[Tensor, list[Prediction]]:
-        """Return the queries (Q, d) after the last layer and the prediction after each, from those before."""
-        prediction, predictions = first, []
+    def _refine(
+        self, queries: Tensor, first: Prediction, scene: _Scene, alone: bool = False
+    ) -> tuple[Tensor, tuple[Prediction, ...]]:
+        """Return queries (Q, d) after the last layer and all predictions; if `alone`, they do not see each other."""
+        predictions = [first]
         for number, layer in enumerate(self.layers, start=1):
-            queries = layer(queries, scene.superpoints, scene.blocked(prediction))
-            prediction = self._predict(number, self.norm(queries), scene)
-            predictions.append(prediction)
-        return queries, predictions
+            queries = layer(queries, scene.superpoints, scene.blocked(predictions[-1]), alone)
+            predictions.append(self._predict(number, self.norm(queries), scene))
+        return queries, tuple(predictions)
+
+    def _decoded(
+        self, queries: Tensor, predictions: tuple[Prediction, ...], query: Tensor, fragments: Decoded | None = None
+    ) -> Decoded:
+        """Add what is only said of the queries (Q, d) after the last layer."""
+        embedding = self.norm(queries)
+        return Decoded(predictions, self.semantic_head(embedding), embedding, query, fragments)
 
     def _predict(self, number: int, embedding: Tensor, scene: _Scene) -> Prediction:
         """Apply the heads after layer `number`, 0 = before the first, to normalised queries (Q, d)."""

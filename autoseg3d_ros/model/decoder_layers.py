@@ -39,10 +39,13 @@ class DecoderLayer(nn.Module):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
 
-    def forward(self, queries: Tensor, superpoints: Tensor, blocked: Tensor) -> Tensor:
-        """Return (Q, d) from queries (Q, d), superpoints (S, d) and, True = may not be looked at, `blocked` (Q, S)."""
+    def forward(self, queries: Tensor, superpoints: Tensor, blocked: Tensor, alone: bool = False) -> Tensor:
+        """Return (Q, d) from queries (Q, d), superpoints (S, d) and, True = may not be looked at, `blocked` (Q, S).
+
+        If `alone`, queries do not look at each other.
+        """
         queries = self.look_at_superpoints(queries, superpoints, blocked)
-        return self.think(self.look_at_queries(queries))
+        return self.think(queries if alone else self.look_at_queries(queries))
 
     def look_at_superpoints(self, queries: Tensor, superpoints: Tensor, blocked: Tensor) -> Tensor:
         """Let each query (Q, d) attend to the superpoints (S, d) that are not `blocked` (Q, S) for it."""

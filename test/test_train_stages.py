@@ -1,0 +1,97 @@
+"""The three runs: what learns and what does not, that they learn, and how queries are drawn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from train_builders import SMALL, STAGES, FewClips, a_stage, a_trainer
+
+from autoseg3d_ros.model.autoseg3d import AutoSeg3D
+from autoseg3d_ros.model.checkpoint import with_random_weights
+from autoseg3d_ros.training.batch_share import batch_share, draw_queries
+from autoseg3d_ros.training.loop import TrainedStage, optimizer_of
+from autoseg3d_ros.training.processes import ALONE
+from autoseg3d_ros.training.stages import Losses
+
+LEARNS = {
+    "view": {"backbone", "pooling", "decoder"},
+    "clips": {"backbone", "voxel_memory", "pooling", "short_term", "decoder", "merge_head"},
+    "tracks": {"long_term", "fragment_merging"},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # faster for networks this small, and the same sums each time
+    yield
+    torch.set_num_threads(before)
+
+
+def a_network() -> AutoSeg3D:
+    """Return a network whose voxel memory takes part from the first step on."""
+    network = with_random_weights(SMALL, 0)
+    for adapter in network.voxel_memory.adapters:
+        torch.nn.init.ones_(adapter.fusion_norm.weight)
+    return network
+
+
+def losses_of(network: AutoSeg3D, kind: str, **source: int) -> Losses:
+    config = a_stage(kind)
+    clips = [FewClips(num_frames=config.num_frames, **source).clip(0, index) for index in range(config.batch)]
+    return STAGES[kind].losses(network, batch_share(clips, SMALL, ALONE, torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_gradients_reach_what_learns_and_nothing_else(kind):
+    network = a_network()
+    optimizer = optimizer_of(TrainedStage(a_stage(kind), STAGES[kind], FewClips()), network)
+    torch.stack(list(losses_of(network, kind).values())).sum().backward()
+    reached = {name for name, one in network.named_parameters() if one.grad is not None and one.grad.any()}
+    expected = {name for name, _ in network.named_parameters() if name.split(".")[0] in LEARNS[kind]}
+    assert reached == expected
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(expected)
+
+
+def test_all_modules_learn_in_some_stage():
+    modules = {name.split(".")[0] for name, _ in with_random_weights(SMALL, 0).named_parameters()}
+    assert set.union(*LEARNS.values()) == modules
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_frozen_modules_stay_as_they_are(tmp_path, kind):
+    network = a_network()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    a_trainer(tmp_path, [a_stage(kind, 2)], network=network).run(lambda: False, lambda line: None)
+    changed = {name.split(".")[0] for name, tensor in network.state_dict().items() if not tensor.equal(before[name])}
+    assert changed == LEARNS[kind]
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_the_loss_of_few_clips_falls(tmp_path, kind):
+    totals: list[float] = []
+    lines = lambda line: totals.append(float(line.split("loss ")[1].split()[0]))  # noqa: E731
+    a_trainer(tmp_path, [a_stage(kind, 10)]).run(lambda: False, lines)
+    assert len(totals) == 10
+    assert totals[-1] < (0.95 if kind == "tracks" else 0.65) * totals[0]
+
+
+@pytest.mark.parametrize("kind", STAGES)
+def test_clips_without_an_object(kind):
+    network = a_network()
+    losses = losses_of(network, kind, num_objects=0)
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    torch.stack(list(losses.values())).sum().backward()
+
+
+def test_queries():
+    def drawn(seed: int = 0) -> list[list[torch.Tensor]]:
+        return draw_queries([[0, 100], [1, 7]], torch.Generator().manual_seed(seed))
+
+    queries = drawn()
+    assert [[len(query) > 0 for query in frames] for frames in queries] == [[False, True], [True, True]]
+    assert 50 <= len(queries[0][1]) <= 100 and 4 <= len(queries[1][1]) <= 7
+    assert all(query.unique().equal(query) for frames in queries for query in frames)
+    assert all(query.equal(again) for frames, others in zip(queries, drawn(), strict=True)
+               for query, again in zip(frames, others, strict=True))  # fmt: skip
+    assert not drawn(1)[0][1].equal(queries[0][1])
