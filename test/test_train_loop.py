@@ -10,12 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from train_builders import STAGES, a_stage, a_trainer, stop_after
+from train_builders import STAGES, FewClips, a_stage, a_trainer, stop_after
 
 from autoseg3d_ros.model.checkpoint import load_network
 from autoseg3d_ros.setting import ConfigError
 from autoseg3d_ros.training import loop, train_log
 from autoseg3d_ros.training.loop import NotFiniteError
+from autoseg3d_ros.training.processes import ALONE, Processes
 from autoseg3d_ros.training.train_log import TrainLog, cut_log
 
 ALL = [a_stage(kind, 2) for kind in STAGES]
@@ -86,6 +87,23 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, whole, monkeypa
     assert len(log_of(tmp_path)) == 3
     assert a_trainer(tmp_path, ALL).run(never, ignored)
     assert log_of(tmp_path) == log_of(whole)
+
+
+@pytest.mark.parametrize(
+    ("processes", "expected"),
+    [
+        (ALONE, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]),
+        (Processes(0, 2), [(0, 0), (0, 2), (1, 1)]),
+        (Processes(1, 2), [(0, 1), (1, 0), (1, 2)]),
+    ],
+)
+def test_clips_take_turns(tmp_path, monkeypatch, processes, expected):
+    trainer = a_trainer(tmp_path, [a_stage("view")], processes=processes, clips=FewClips(num_clips=3))
+    drawn: list[tuple[int, int]] = []
+    monkeypatch.setattr(FewClips, "clip", lambda _source, *place: drawn.append(place))
+    for iteration in range(3):
+        trainer._draw(trainer._stages[0], iteration)
+    assert drawn == expected
 
 
 def test_checkpoints_now_and_then(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
 from autoseg3d_ros.cli.progress import Progress
 from autoseg3d_ros.data.scene_folder import scenes_of
@@ -13,8 +14,13 @@ from autoseg3d_ros.training.frame_cache import CacheConfig, cache_scenes, not_ca
 
 def execute(args: argparse.Namespace) -> int:
     """Lift what is not lifted yet; return 0, 1 where scenes were left out, or 130 after Ctrl-C."""
-    config = CacheConfig(every=args.every)
+    config = CacheConfig(every=args.every, masks=tuple(args.masks))
     scenes = scenes_of(args.source, args.split)
+    try:
+        for name in config.masks:
+            config.mask_source(name, scenes[0])
+    except ValueError as error:
+        raise CommandError(f"--masks: {error}") from error
     missing = not_cached(scenes, args.out, config)
     print(f"{args.out}: {len(scenes) - len(missing)} of {len(scenes)} scenes are there already")
     total, left_out = sum(num_kept_frames(scene, config) for scene in missing), 0

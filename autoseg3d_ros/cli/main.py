@@ -211,15 +211,18 @@ def _add_lift(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="DATASET", help="folder of scenes, by synth or prepare")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of lifted scenes")
     parser.add_argument("--split", choices=("train", "val"), default="train", help="which (default %(default)s)")
-    parser.add_argument("--every", type=int, default=5, metavar="K", help="every K-th frame (default %(default)s)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--every", type=_count, default=5, metavar="K", help="every K-th frame (default %(default)s)")
+    parser.add_argument(
+        "--masks", type=_names, default="regions,truth-2,truth-4,truth-8", metavar="M,M", help="kinds (%(default)s)"
+    )
+    parser.add_argument("--workers", type=_count, metavar="N", help="processes (default: one a core)")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG.yaml", help="such as config/train_tiny.yaml")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint, log and weights")
     parser.add_argument("--device", default="cpu", metavar="D", help="cpu, cuda or cuda:N (default %(default)s)")
-    parser.add_argument("--every", type=int, default=10, metavar="N", help="say the losses every N iterations")
+    parser.add_argument("--every", type=_count, default=10, metavar="N", help="say the losses every N iterations")
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from autoseg3d_ros.training.cached_scene import CachedScene, LiftedFrame, SceneT
 from autoseg3d_ros.training.sampling import evenly_drawn
 from autoseg3d_ros.training.targets import NOTHING
 
-_MIXED_MASKS = {"regions": 3.0, "truth-2": 1.0, "truth-4": 1.0, "truth-8": 1.0}
+MIXED_MASKS = {"regions": 3.0, "truth-2": 1.0, "truth-4": 1.0, "truth-8": 1.0}
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ClipConfig:
     num_frames: int = 8  # 1 for the run on single views
     steps: tuple[int, ...] = (1,)  # from one frame of a clip to the next, in frames of the cache; one is drawn a clip
     num_points: int = 20_000  # of a frame, at most
-    masks: Mapping[str, float] = field(default_factory=lambda: dict(_MIXED_MASKS))  # kind -> how often a frame has it
+    masks: Mapping[str, float] = field(default_factory=lambda: dict(MIXED_MASKS))  # kind -> how often a frame has it
     clips_per_scene: int = 1  # in an epoch
 
 

@@ -36,7 +36,7 @@ class CriterionConfig:
 class Divisors:
     """What sums over the batch are divided by.
 
-    Where several processes average their gradients, give each the mean over the processes, not its own numbers.
+    Where several processes add up their gradients, those of the whole batch.
     """
 
     num_samples: float

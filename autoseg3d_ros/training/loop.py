@@ -77,8 +77,10 @@ class Trainer:
         start = Progress(**document["progress"]) if document else Progress(0, 0, 0.0)
         if document:
             self.network.load_state_dict(document["network"])
-            _logger.info("%s: going on in stage %d with iteration %d", self._out, start.stage + 1, start.iteration + 1)
         if self._is_first:
+            if document and start.stage < len(self._stages):
+                kind = self._stages[start.stage].config.kind
+                _logger.info("%s: going on in stage %s with iteration %d", self._out, kind, start.iteration + 1)
             cut_log(self._out, [one.config.kind for one in self._stages], start.stage, start.iteration)
         state = document["optimizer"] if document else None
         for number in range(start.stage, len(self._stages)):

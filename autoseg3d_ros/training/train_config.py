@@ -13,8 +13,8 @@ import yaml
 
 from autoseg3d_ros.model.network_config import PRESETS
 from autoseg3d_ros.setting import ConfigError
+from autoseg3d_ros.training.clips import MIXED_MASKS
 
-MIXED_MASKS = {"regions": 3.0, "truth-2": 1.0, "truth-4": 1.0, "truth-8": 1.0}  # kind -> how often a frame has it
 STAGES = ("view", "clips", "tracks")
 UPDATE_RULES = ("count", "ema")
 
