@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from parity_cases import ParityCase, parametrize
@@ -8,6 +10,7 @@ from torch.testing import assert_close
 
 from autoseg3d_ros.model.attention_mask import blocked_by_point_mask, blocked_by_superpoint_mask
 from autoseg3d_ros.model.decoder import Decoded, DecoderConfig, QueryDecoder
+from autoseg3d_ros.model.places import Places
 from autoseg3d_ros.model.pooling import GeometricPooling, Pooled
 
 SMALL = DecoderConfig(in_channels=8, width=16, num_heads=4, hidden=32, num_semantics=5)
@@ -17,7 +20,7 @@ def seen_by_layers(decoder: QueryDecoder) -> list[tuple[torch.Tensor, torch.Tens
     """Return a list that fills, when the decoder runs, with the blocked superpoints and the output of each layer."""
     seen = []
     for layer in decoder.layers:
-        layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[2], output)))
+        layer.register_forward_hook(lambda _, inputs, output: seen.append((inputs[3], output)))
     return seen
 
 
@@ -29,6 +32,7 @@ def test_decoded_as_published(case: ParityCase):
     pooled = Pooled(
         *(torch.from_numpy(case.given(f"superpoint_{name}")) for name in ("features", "centroids")),
         torch.from_numpy(case.given("point_weights")),
+        torch.zeros(len(case.given("superpoint_centroids")), 6),  # without places nobody looks
     )
     layers = seen_by_layers(decoder)
     names = ("xyz", "point_features", "superpoint")
@@ -140,6 +144,7 @@ def test_fragments_follow_their_own_masks():
     decoder, (xyz_m, features, superpoint, pooled) = QueryDecoder(SMALL), frame(40, 5)
     fragments = decoder(xyz_m, features, superpoint, pooled, with_fragments=True).fragments
     queries, superpoints = decoder.query_embedding(pooled.features), decoder.superpoint_embedding(pooled.features)
+    places = Places(pooled.centroid_m, pooled.centroid_m, pooled.box_m, pooled.box_m)
     for layer, before in zip(decoder.layers, fragments.predictions, strict=False):
         logits = before.mask_logits
         blocked = (
@@ -147,7 +152,7 @@ def test_fragments_follow_their_own_masks():
             if before.at_points
             else blocked_by_superpoint_mask(logits)
         )
-        queries = layer.think(layer.look_at_superpoints(queries, superpoints, blocked))
+        queries = layer.think(layer.look_at_superpoints(queries, superpoints, places, blocked))
     assert_close(fragments.embedding, decoder.norm(queries))
     assert_close(fragments.semantic_logits, decoder.semantic_head(decoder.norm(queries)))
 
@@ -213,9 +218,7 @@ def test_gradients_reach_every_parameter_and_input():
     decoder = QueryDecoder(SMALL).train()
     xyz_m, features, superpoint, pooled = frame(40, 5)
     features.requires_grad_()
-    decoded = decoder(
-        xyz_m, features, superpoint, Pooled(pooled.features.detach(), pooled.centroid_m, pooled.point_weight)
-    )
+    decoded = decoder(xyz_m, features, superpoint, replace(pooled, features=pooled.features.detach()))
     loss_of_everything(decoded).backward()
     assert features.grad.any()
     assert [

@@ -40,7 +40,7 @@ def test_published_numbers(case: ParityCase) -> None:
     queries, centroid_m = (torch.from_numpy(case.given(name)).float() for name in ("queries_0", "centroids_0"))
     with torch.no_grad():
         embedding = decoder.norm(queries)
-        box_m = decoder._boxes(embedding, centroid_m)
+        box_m = decoder._boxes(embedding, centroid_m, centroid_m)
     assert box_m is not None
     offset_m = torch.cat((box_m[:, :3] - centroid_m, box_m[:, 3:]), dim=1)
     np.testing.assert_allclose(offset_m, case.expected("pred_boxes_0"), rtol=0, atol=1e-5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -79,13 +79,13 @@ class AutoSeg3D(nn.Module):
         self.config = config
         self.backbone = Res16UNet34C() if config.backbone == "res16unet34c" else PyramidBackbone.of(config.backbone)
         self.voxel_memory = VoxelMemory(self.backbone.memory_channels) if config.voxel_memory else NoVoxelMemory()
-        self.pooling = GeometricPooling(config.decoder.in_channels)
+        self.pooling = GeometricPooling(config.decoder.in_channels, config.decoder.has_places)
         self.fragment_merging = FragmentMerging(width, heads) if config.fragment_merging else NoFragmentMerging()
         self.short_term = (
             ShortTermMemory(config.decoder.in_channels, heads) if config.short_term else NoShortTermMemory()
         )
         self.decoder = QueryDecoder(config.decoder)
-        self.long_term = LongTermMemory(width, heads) if config.long_term else None
+        self.long_term = LongTermMemory(width, heads, config.dustbin) if config.long_term else None
         self.merge_head = MergeHead(width, config.embedding_norm) if config.embedding_norm else None
         self.bounds = MemoryBounds(config.voxel_m)  # of the voxel memory
 
@@ -133,7 +133,7 @@ class AutoSeg3D(nn.Module):
     def refresh(self, pooled: Pooled, state: NetworkState) -> Pooled:
         """Return the superpoints with what STM adds to their features, which it then remembers (§6)."""
         features = self.short_term(pooled.features, pooled.centroid_m, state.superpoints)
-        return Pooled(features, pooled.centroid_m, pooled.point_weight)
+        return replace(pooled, features=features)
 
     def _detections(self, decoded: Decoded, xyz_m: Tensor, filters: FilterConfig) -> FrameDetections:
         last = decoded.last

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from autoseg3d_ros.model.attention_mask import blocked_by_point_mask, blocked_by_superpoint_mask
-from autoseg3d_ros.model.decoder_layers import DecoderLayer, TwoLayers
+from autoseg3d_ros.model.decoder_layers import DecoderLayer
+from autoseg3d_ros.model.places import BoxPenalty, Places, hull_boxes, refined_boxes
 from autoseg3d_ros.model.pooling import Pooled
+from autoseg3d_ros.model.two_layers import TwoLayers
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class DecoderConfig:
     num_classes: int = 1
     num_semantics: int = 200
     has_box: bool = True  # false: the published model for single frames
+    has_places: bool = False  # attention and masks know distances, superpoints their size; not in the published model
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ class _Scene:
     point_masks: Tensor  # (N, d), inside the network that makes mask features
     superpoint: Tensor  # (N,)
     point_weight: Tensor  # (N, 1)
-    query_centroid_m: Tensor  # (Q, 3), of the superpoint of each query
+    xyz_m: Tensor  # (N, 3) points
+    places: Places
 
     def blocked(self, prediction: Prediction) -> Tensor:
         """Return (Q, S) bool: the superpoints that the next layer does not show to a query."""
@@ -93,19 +97,23 @@ class QueryDecoder(nn.Module):
         self.superpoint_embedding = nn.Sequential(nn.Linear(channels, width), nn.LayerNorm(width), nn.ReLU())
         self.query_embedding = TwoLayers(channels, width, width)
         self.layers = nn.ModuleList(
-            DecoderLayer(width, config.num_heads, config.hidden) for _ in range(config.num_layers)
+            DecoderLayer(width, config.num_heads, config.hidden, config.has_places) for _ in range(config.num_layers)
         )
         self.norm = nn.LayerNorm(width)
         self.class_head = TwoLayers(width, width, config.num_classes + 1)
         self.superpoint_mask_head = TwoLayers(channels, width, width)
         self.point_mask_head = TwoLayers(3 + channels, width, width)
         self.box_head = TwoLayers(width, width, 6) if config.has_box else None
+        self.box_penalty = BoxPenalty(width) if config.has_places and config.has_box else None
+        if config.has_places and self.box_head is not None:  # begin with the boxes of the masks
+            nn.init.zeros_(self.box_head.last.weight)
+            nn.init.zeros_(self.box_head.last.bias)
         self.semantic_head = nn.Linear(width, config.num_semantics + 1)
 
     def propose(self, pooled: Pooled) -> Proposals:
         """Apply the heads to every superpoint, before any attention."""
         embedding = self.norm(self.query_embedding(pooled.features))
-        return Proposals(embedding, self.class_head(embedding), self._boxes(embedding, pooled.centroid_m))
+        return Proposals(embedding, self.class_head(embedding), self._boxes(embedding, pooled.centroid_m, pooled.box_m))
 
     def forward(
         self,
@@ -132,10 +140,16 @@ class QueryDecoder(nn.Module):
             point_masks=self.point_mask_head.hidden(torch.cat([xyz_m, point_features], dim=1)),
             superpoint=superpoint,
             point_weight=pooled.point_weight,
-            query_centroid_m=pooled.centroid_m.index_select(0, query),
+            xyz_m=xyz_m,
+            places=Places(
+                pooled.centroid_m.index_select(0, query),
+                pooled.centroid_m,
+                pooled.box_m.index_select(0, query),
+                pooled.box_m,
+            ),
         )
         queries = self.query_embedding(pooled.features.index_select(0, query))
-        first = self._predict(0, self.norm(queries), scene)
+        first = self._predict(0, self.norm(queries), scene, scene.places.query_box_m)
         refined, predictions = self._refine(queries, first, scene)
         fragments = None
         if with_fragments:
@@ -147,10 +161,12 @@ class QueryDecoder(nn.Module):
         self, queries: Tensor, first: Prediction, scene: _Scene, alone: bool = False
     ) -> tuple[Tensor, tuple[Prediction, ...]]:
         """Return queries (Q, d) after the last layer and all predictions; if `alone`, they do not see each other."""
-        predictions = [first]
+        predictions, hull_m = [first], scene.places.query_box_m
         for number, layer in enumerate(self.layers, start=1):
-            queries = layer(queries, scene.superpoints, scene.blocked(predictions[-1]), alone)
-            predictions.append(self._predict(number, self.norm(queries), scene))
+            queries = layer(queries, scene.superpoints, scene.places, scene.blocked(predictions[-1]), alone)
+            if self.config.has_places and not predictions[-1].at_points:
+                hull_m = hull_boxes(predictions[-1].mask_logits > 0, scene.places)
+            predictions.append(self._predict(number, self.norm(queries), scene, hull_m))
         return queries, tuple(predictions)
 
     def _decoded(
@@ -160,8 +176,11 @@ class QueryDecoder(nn.Module):
         embedding = self.norm(queries)
         return Decoded(predictions, self.semantic_head(embedding), embedding, query, fragments)
 
-    def _predict(self, number: int, embedding: Tensor, scene: _Scene) -> Prediction:
-        """Apply the heads after layer `number`, 0 = before the first, to normalised queries (Q, d)."""
+    def _predict(self, number: int, embedding: Tensor, scene: _Scene, hull_m: Tensor) -> Prediction:
+        """Apply the heads after layer `number`, 0 = before the first, to normalised queries (Q, d).
+
+        `hull_m` (Q, 6) are the boxes of the masks before.
+        """
         at_points = number > self.config.num_layers - self.config.num_point_predictions
         if at_points:
             # e·(W h + b) as (e W)·h + e·b: the matrix meets the few queries, not the many points.
@@ -170,12 +189,23 @@ class QueryDecoder(nn.Module):
             mask_logits = torch.addmm(offset[:, None], embedding @ last.weight, scene.point_masks.T)
         else:
             mask_logits = embedding @ scene.superpoint_masks.T
-        box_m = self._boxes(embedding, scene.query_centroid_m)
+        box_m = self._boxes(embedding, scene.places.query_m, hull_m)
+        if self.box_penalty is not None and box_m is not None:
+            mask_logits = mask_logits - self.box_penalty(
+                embedding, box_m, scene.xyz_m if at_points else scene.places.superpoint_m
+            )
         return Prediction(self.class_head(embedding), mask_logits, at_points, box_m)
 
-    def _boxes(self, embedding: Tensor, centroid_m: Tensor) -> Tensor | None:
-        """Return centre and size (Q, 6) of the box of each query, whose superpoint has its centre at `centroid_m`."""
+    def _boxes(self, embedding: Tensor, centroid_m: Tensor, hull_m: Tensor) -> Tensor | None:
+        """Return centre and size (Q, 6) of the box of each query.
+
+        As published it lies about the centroid (Q, 3) of its superpoint; with places it refines the box `hull_m`
+        (Q, 6) of its mask so far.
+        """
         if self.box_head is None:
             return None
-        offset_m, log_size = self.box_head(embedding).split(3, dim=1)
+        change = self.box_head(embedding)
+        if self.config.has_places:
+            return refined_boxes(hull_m, change)
+        offset_m, log_size = change.split(3, dim=1)
         return torch.cat([centroid_m + offset_m, log_size.exp()], dim=1)
