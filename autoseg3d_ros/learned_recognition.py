@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from autoseg3d_ros.geometry import boxes_of_groups
-from autoseg3d_ros.learned_association import LearnedAssociation, Observed
+from autoseg3d_ros.learned_association import LearnedAssociation, LearnedRecognized
 from autoseg3d_ros.learned_memory import LearnedMemory
 from autoseg3d_ros.memory.bank import TrackBank
 from autoseg3d_ros.memory.short_term import ShortTermState
@@ -21,13 +21,6 @@ from autoseg3d_ros.structures import Detections, Frame, Superpoints
 from autoseg3d_ros.tracking.tracker import Tracker, TrackUpdate
 
 _NO_PAIRS = np.zeros((0, 2), np.int64)
-
-
-@dataclass(frozen=True)
-class LearnedDetections(Detections):
-    """Detections with the features that are tracked; D rows each."""
-
-    observed: Observed = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -75,14 +68,14 @@ class LearnedRecognition:
         with torch.inference_mode(), percept.clock.stage("embed"):
             observed = self._association.observe(found)
         with percept.clock.stage("share"):
-            detections = exclusive(found, observed, percept.superpoints)
+            detections = exclusive(found, percept.superpoints)
             merged = self._tracker.merge_duplicates(state.tracks, _NO_PAIRS, _NO_PAIRS, percept.frame.stamp_ns)
-            return Recognized(detections, state.evidence(percept.superpoints), merged)
+            return LearnedRecognized(detections, state.evidence(percept.superpoints), merged, observed, percept)
 
     def affinity(self, recognized: Recognized, state: SegmenterState) -> np.ndarray:
         """Return (D, T) by the association."""
         with torch.inference_mode():
-            return self._association.affinity(_observed(recognized), recognized, state)
+            return self._association.affinity(_learned(recognized), state)
 
     def _precision(self) -> torch.autocast:
         dtype = self._settings.precision
@@ -90,12 +83,12 @@ class LearnedRecognition:
 
     def learn(self, recognized: Recognized, update: TrackUpdate, state: SegmenterState) -> None:
         """Put the features of the detections into the bank, under the slots that they got."""
-        stored = _observed(recognized).to_store
+        stored = _learned(recognized).observed.to_store
         with torch.inference_mode():
             learned_memory(state).bank.update(update.slot_of_detection, update.age, stored, self._settings.update_rule)
 
 
-def exclusive(found: FrameDetections, observed: Observed, superpoints: Superpoints) -> LearnedDetections:
+def exclusive(found: FrameDetections, superpoints: Superpoints) -> Detections:
     """Give each point to the best detection that claims it, and each superpoint to the one that has most of it."""
     mask = found.mask.cpu().numpy()
     claims = np.concatenate([~mask.any(axis=0, keepdims=True), mask])  # nobody's comes first
@@ -104,16 +97,15 @@ def exclusive(found: FrameDetections, observed: Observed, superpoints: Superpoin
     cell = superpoints.superpoint.astype(np.int64) * num_choices + of_point + 1
     counts = np.bincount(cell, minlength=superpoints.num_superpoints * num_choices)
     is_object = of_point >= 0
-    return LearnedDetections(
+    return Detections(
         of_point=of_point,
         of_superpoint=(counts.reshape(-1, num_choices).argmax(axis=1) - 1).astype(np.int32),
         score=found.score.cpu().numpy().astype(np.float32),
         num_points=np.bincount(of_point[is_object], minlength=len(found)),
         box_m=boxes_of_groups(superpoints.xyz_m[is_object], of_point[is_object], len(found)),
-        observed=observed,
     )
 
 
-def _observed(recognized: Recognized) -> Observed:
-    assert isinstance(recognized.detections, LearnedDetections)
-    return recognized.detections.observed
+def _learned(recognized: Recognized) -> LearnedRecognized:
+    assert isinstance(recognized, LearnedRecognized)
+    return recognized

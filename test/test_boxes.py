@@ -40,6 +40,26 @@ def test_iou_by_hand(a, b, iou):
     assert got.tolist() == [[pytest.approx(iou, abs=1e-7)]]
 
 
+@pytest.mark.parametrize(
+    ("margin_m", "iou"),
+    [
+        (0.0, [0, 1 / 3]),
+        (0.5, [1 / 3, (1.5 * 4) / (2 * 8 - 1.5 * 4)]),  # boxes with sides of 1 become boxes with sides of 2
+        (torch.tensor([0.5, 0.0]), [1 / 3, 1 / 3]),
+    ],
+)
+def test_both_boxes_grow_by_a_margin(margin_m, iou):
+    a = torch.tensor([UNIT], dtype=torch.float32)
+    b = torch.tensor([(1.0, 0, 0, 1, 1, 1), (0.5, 0, 0, 1, 1, 1)])
+    assert box_iou(a, b, margin_m).tolist() == [pytest.approx(iou, abs=1e-6)]
+
+
+def test_a_door_that_was_displaced_still_overlaps():
+    door, displaced = torch.tensor([[0, 0, 1, 0.9, 0.02, 2.0]]), torch.tensor([[0, 0.08, 1, 0.9, 0.02, 2.0]])
+    assert box_iou(door, displaced).item() == 0
+    assert box_iou(door, displaced, 0.1).item() == pytest.approx(0.14 / 0.30, abs=1e-6)
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_iou_is_that_of_the_map_for_boxes_of_any_size(seed):
     generator = np.random.default_rng(seed)

@@ -11,13 +11,17 @@ from scenes import BlockMasks, NoMasks, frame_of
 from autoseg3d_ros import config
 from autoseg3d_ros.build import build_segmenter
 from autoseg3d_ros.config import Config, ConfigError
-from autoseg3d_ros.learned_association import Observed
+from autoseg3d_ros.geometric_cue import GeometricCue
+from autoseg3d_ros.learned_association import EmbeddingAssociation, LongTermAssociation
 from autoseg3d_ros.learned_recognition import exclusive
-from autoseg3d_ros.memory.bank import ObjectFeatures
+from autoseg3d_ros.memory.bank import embedding_affinity
+from autoseg3d_ros.memory.long_term import LongTermMemory
+from autoseg3d_ros.memory.merge_head import MergeHead
 from autoseg3d_ros.memory.short_term import ShortTermState
 from autoseg3d_ros.model.autoseg3d import AutoSeg3D, FrameDetections, NetworkState
 from autoseg3d_ros.model.checkpoint import load_network, save_network, with_random_weights
 from autoseg3d_ros.model.network_config import PRESETS
+from autoseg3d_ros.recognition import overlap_affinity
 from autoseg3d_ros.segmenter import OnlineSegmenter
 from autoseg3d_ros.structures import Superpoints
 from autoseg3d_ros.tracking.reference import ReferenceTracker
@@ -27,7 +31,7 @@ EVERYTHING = {  # random weights know nothing: let all queries pass
     "model.name": "tiny",
     "detection.min_score": 0.0,
     "detection.mask_threshold": 0.0,
-    "detection.min_points": 0,
+    "detection.min_points": 1,
     "tracking.min_points": 1,
 }
 
@@ -85,9 +89,8 @@ def found(mask: list[list[int]], num_points: int) -> FrameDetections:
     ],
 )
 def test_each_point_goes_to_the_best_detection(superpoint, mask, of_point, of_superpoint):
-    points, claims = superpoints_of(*superpoint), found(mask, len(superpoint))
-    nothing = ObjectFeatures(claims.embedding, claims.box_m, claims.label)
-    detections = exclusive(claims, Observed(nothing, nothing), points)
+    claims = found(mask, len(superpoint))
+    detections = exclusive(claims, superpoints_of(*superpoint))
     assert detections.of_point.tolist() == of_point
     assert detections.of_superpoint.tolist() == of_superpoint
     assert detections.num_points.tolist() == [of_point.count(index) for index in range(len(claims))]
@@ -164,7 +167,7 @@ def test_a_network_survives_its_file(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model.name": "huge"}, "expected none, base, edge, tiny .*got 'huge'"),
+        ({"model.name": "huge"}, "expected auto, none, base, edge, tiny .*got 'huge'"),
         ({"model.device": "cuda:99"}, "model.device: 'cuda:99' cannot be used"),
         ({"model.device": "toaster"}, "model.device: 'toaster' cannot be used"),
         ({"model.association": "embedding"}, "embedding is no part of this network"),
@@ -198,3 +201,63 @@ def test_the_reference_preset_is_a_configuration_of_this_package():
     assert settings.tracking.reference and settings.tracking.min_observations == 1
     online = build_segmenter(config.replace(settings, {"model.name": "tiny"}))
     assert isinstance(online._tracker, ReferenceTracker)
+
+
+@pytest.fixture(scope="module")
+def seen_twice():
+    """Return a segmenter with a network after one frame, and what it recognizes in the next."""
+    online = segmenter()
+    online.step(frame_of(LEFT, RIGHT))
+    percept = online.perceive(frame_of(LEFT, RIGHT, index=300, shift_m=0.02))  # 30 s later
+    recognized = online.recognition.recognize(percept, online.state)
+    assert len(recognized.detections) and len(online.state.tracks.occupied())
+    return online, recognized
+
+
+@pytest.mark.parametrize("kind", ["long_term", "embedding"])
+@torch.inference_mode()
+def test_affinities_are_products_with_the_cue(seen_twice, kind):
+    online, recognized = seen_twice
+    network, state, seen = online.recognition.network, online.state, recognized.observed.to_match
+    stored = state.learned.bank.at(state.tracks.occupied())
+    torch.manual_seed(0)
+    learned = LongTermAssociation if kind == "long_term" else EmbeddingAssociation
+    part = network.long_term if kind == "long_term" else MergeHead(128)
+
+    def affinity(cue: GeometricCue) -> np.ndarray:
+        return learned(part, cue).affinity(recognized, state)
+
+    published = (
+        network.long_term.affinity(seen.embedding, seen.box_m, stored.embedding, stored.box_m).score
+        if kind == "long_term"
+        else embedding_affinity(seen, stored)
+    )
+    box = affinity(GeometricCue())
+    np.testing.assert_array_equal(box, published.numpy())
+    overlap, both = affinity(GeometricCue("overlap")), affinity(GeometricCue("both"))
+    assert overlap.max() > 0 and not np.array_equal(overlap, box)
+    np.testing.assert_allclose(both, (overlap + box) / 2, rtol=0, atol=1e-7)
+    places = overlap_affinity(recognized, state, box_weight=0.0)
+    assert (overlap[places == 0] == 0).all()
+    wider = affinity(GeometricCue("box", 0.5))
+    assert not np.array_equal(wider, box) and np.isfinite(wider).all()
+
+
+def test_none_of_the_tracks_is_no_match(seen_twice):
+    online, recognized = seen_twice
+    memory = LongTermMemory(128, 4, dustbin=True)
+    for likelihood, expected in ((-1e4, True), (1e4, False)):
+        torch.nn.init.constant_(memory.none_logit.bias, likelihood)
+        with torch.inference_mode():
+            affinity = LongTermAssociation(memory, GeometricCue("overlap")).affinity(recognized, online.state)
+        assert (affinity.max() > 0) == expected
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"model.geometric_cue": "both", "model.pose_error_m": 0.1, "model.short_term_frames": 3}]
+)
+def test_settings_reach_what_they_are_for(changes):
+    online = segmenter(**changes)
+    assert len(labels(online)) == 4
+    assert online.recognition._association._cue == (GeometricCue("both", 0.1) if changes else GeometricCue("box", 0.0))
+    assert len(online.state.learned.network.superpoints.frames) == (3 if changes else 1)

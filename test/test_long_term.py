@@ -73,6 +73,31 @@ def test_softmax_times_gate_by_hand():
     torch.testing.assert_close(affinity.score, torch.tensor([[0.1, 0.225, 0.0], [0.0, 0.1, 0.0]]), **close)
 
 
+def test_none_of_the_tracks_by_hand():
+    """Weights 1, 3, 0 and, of none, 2; then a detection whose best track is as likely as none."""
+    logit = torch.tensor([[1.0, 3.0, 1e-9], [2.0, 1.0, 1.0]]).log()
+    zeros = torch.zeros(2, 3)
+    affinity = Affinity(logit, zeros, torch.ones(2, 3), none_logit=torch.tensor([[2.0], [2.0]]).log())
+    expected = torch.tensor([[0.0, 0.5, 0.0], [0.0, 0.0, 0.0]])
+    torch.testing.assert_close(affinity.match, expected)
+    torch.testing.assert_close(affinity.score, expected / 2)
+    torch.testing.assert_close(affinity.choice_logit.exp()[:, 3], torch.tensor([2.0, 2.0]))
+    assert Affinity(logit, zeros, zeros).choice_logit is logit
+
+
+def test_a_dustbin_changes_nothing_else():
+    plain, memory = small(), LongTermMemory(16, 4, dustbin=True)
+    missing, unknown = memory.load_state_dict(plain.state_dict(), strict=False)
+    assert (missing, unknown) == (["none_logit.weight", "none_logit.bias"], [])
+    given = torch.randn(5, 16), boxes(5), torch.randn(7, 16), boxes(7, seed=1)
+    one, other = plain.affinity(*given), memory.affinity(*given)
+    assert one.none_logit is None
+    assert torch.equal(one.match_logit, other.match_logit) and torch.equal(one.gate_logit, other.gate_logit)
+    share = other.choice_logit.softmax(dim=1)
+    assert share.shape == (5, 8)
+    torch.testing.assert_close(share[:, 7:].log() - share[:, :1].log(), other.none_logit - other.match_logit[:, :1])
+
+
 @pytest.mark.parametrize("device", CPU_AND_CUDA)
 def test_logits_are_those_of_product_plus_overlap_for_every_pair(device):
     memory = small().to(device)
@@ -88,9 +113,10 @@ def test_logits_are_those_of_product_plus_overlap_for_every_pair(device):
 
 
 @pytest.mark.parametrize("device", CPU_AND_CUDA)
+@pytest.mark.parametrize("dustbin", [False, True])
 @pytest.mark.parametrize(("num_detections", "num_tracks"), [(0, 0), (0, 3), (2, 0), (1, 1), (2, 3)])
-def test_any_number_of_detections_and_tracks(num_detections, num_tracks, device):
-    memory = small().to(device)
+def test_any_number_of_detections_and_tracks(num_detections, num_tracks, dustbin, device):
+    memory = LongTermMemory(16, 4, dustbin).eval().to(device)
     box_m, track_box_m = boxes(num_detections).to(device), boxes(num_tracks, seed=1).to(device)
     embeddings = memory.embed(torch.randn(num_detections, 16, device=device), box_m)
     assert embeddings.to_store.shape == embeddings.to_match.shape == (num_detections, 16)
@@ -98,7 +124,7 @@ def test_any_number_of_detections_and_tracks(num_detections, num_tracks, device)
     for matrix in (affinity.match, affinity.gate, affinity.product, affinity.score, affinity.iou):
         assert matrix.shape == (num_detections, num_tracks)
         assert matrix.isfinite().all()
-    if num_tracks:
+    if num_tracks and not dustbin:
         torch.testing.assert_close(affinity.match.sum(dim=1), torch.ones(num_detections, device=device))
 
 

@@ -92,6 +92,14 @@ class Echo(LongTermMemory):
         return Affinity(product, -product, product)
 
 
+class EchoOrNone(Echo):
+    """The same with a dustbin, whose logit is 6."""
+
+    def affinity(self, to_match: Tensor, box_m: Tensor, track_embedding: Tensor, track_box_m: Tensor) -> Affinity:
+        pairs = super().affinity(to_match, box_m, track_embedding, track_box_m)
+        return replace(pairs, none_logit=torch.full((len(to_match), 1), 6.0))
+
+
 def echo() -> Echo:
     return Echo(width=4, num_heads=1)
 
@@ -132,6 +140,17 @@ def test_tracks_by_hand(rule, tracks):
     assert compared[1].gate_target.int().tolist() == [[0], [1], [1]]
     assert compared[3].gate_target.int().tolist() == [[0, 0], [1, 0], [0, 1]]
     assert compared[3].match_logit.tolist() == [[7, 4], [7, 4]]  # the newborn is not among the rows
+
+
+def test_with_a_dustbin_what_is_new_is_none_of_the_tracks():
+    compared = follow(EchoOrNone(width=4, num_heads=1, dustbin=True), CLIP, "count")
+    assert [each.match_target.tolist() for each in compared] == [[0], [1, 0], [], [2, 0, 1], []]
+    assert compared[0].match_logit.tolist() == [[6]]  # it can only be new: no loss
+    assert compared[1].match_logit.tolist() == [[8, 6], [8, 6]]
+    assert compared[3].match_logit.tolist() == [[7, 4, 6]] * 3
+    without = follow(echo(), CLIP, "count")
+    for each, other in zip(compared, without, strict=True):
+        assert each.gate_logit.equal(other.gate_logit) and each.gate_target.equal(other.gate_target)
 
 
 LOG_2 = float(np.log(2))
@@ -187,18 +206,20 @@ def random_clip(num_queries: list[int], width: int = 16) -> list[TrackedFrame]:
     ]
 
 
+@pytest.mark.parametrize("dustbin", [False, True])
 @pytest.mark.parametrize("num_queries", [[0], [1], [4], [0, 0], [0, 4, 0, 4], [1, 1], [4, 0, 5]])
-def test_every_clip_is_legal_and_has_gradients(num_queries):
+def test_every_clip_is_legal_and_has_gradients(num_queries, dustbin):
     torch.manual_seed(0)
-    memory = LongTermMemory(16, 2)
+    memory = LongTermMemory(16, 2, dustbin)
     losses = track_losses(memory, random_clip(num_queries), "count")
     assert torch.isfinite(losses.match) and torch.isfinite(losses.gate)
     (losses.match + losses.gate).backward()
 
 
-def test_every_parameter_learns_and_through_time():
+@pytest.mark.parametrize("dustbin", [False, True])
+def test_every_parameter_learns_and_through_time(dustbin):
     torch.manual_seed(0)
-    memory = LongTermMemory(16, 2)
+    memory = LongTermMemory(16, 2, dustbin)
     clip = random_clip([4, 4, 4])
     clip[0].embedding.requires_grad_()
     losses = track_losses(memory, clip, "count")

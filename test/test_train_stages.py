@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from train_builders import SMALL, STAGES, FewClips, a_stage, a_trainer
 
 from autoseg3d_ros.model.autoseg3d import AutoSeg3D
-from autoseg3d_ros.model.checkpoint import with_random_weights
+from autoseg3d_ros.model.checkpoint import save_network, with_random_weights
+from autoseg3d_ros.training import build
 from autoseg3d_ros.training.batch_share import batch_share, draw_queries
 from autoseg3d_ros.training.loop import TrainedStage, optimizer_of
 from autoseg3d_ros.training.processes import ALONE
-from autoseg3d_ros.training.stages import Losses
+from autoseg3d_ros.training.stages import Losses, Stage
+from autoseg3d_ros.training.train_config import TrainConfig
 
 LEARNS = {
     "view": {"backbone", "pooling", "decoder"},
@@ -82,6 +86,38 @@ def test_clips_without_an_object(kind):
     losses = losses_of(network, kind, num_objects=0)
     assert all(torch.isfinite(loss) for loss in losses.values())
     torch.stack(list(losses.values())).sum().backward()
+
+
+def a_track_stage(network: AutoSeg3D, stage: Stage, num_frames: int = 3) -> Losses:
+    """Return the losses of longer clips, with dropout off."""
+    clips = [FewClips(num_frames=num_frames).clip(0, index) for index in range(2)]
+    return stage.losses(network.eval(), batch_share(clips, SMALL, ALONE, torch.Generator().manual_seed(0)))
+
+
+def test_a_dustbin_learns_with_the_tracks():
+    network = with_random_weights(replace(SMALL, dustbin=True), 0)
+    a_track_stage(network, STAGES["tracks"])["match"].backward()
+    assert all(one.grad is not None and one.grad.any() for one in network.long_term.none_logit.parameters())
+
+
+def test_short_term_memory_learns_to_look_back_as_far_as_told():
+    losses = [a_track_stage(a_network(), replace(STAGES["tracks"], short_term_frames=num)) for num in (1, 2, 5)]
+    assert losses[0]["match"] != losses[1]["match"] == losses[2]["match"]  # the third frame sees both, or all, before
+    losses = [a_track_stage(a_network(), replace(STAGES["clips"], short_term_frames=num)) for num in (1, 2, 5)]
+    assert losses[0]["mask"] != losses[1]["mask"] == losses[2]["mask"]
+
+
+def test_the_configuration_reaches_the_network_and_the_stages(tmp_path):
+    config = TrainConfig("tiny", "nowhere", (), seed=1, dustbin=True, short_term_frames=3)
+    assert build._stage(a_stage("clips"), config).short_term_frames == 3
+    assert build._stage(a_stage("tracks"), config).short_term_frames == 3
+    plain = build.initial_network(replace(config, dustbin=False, seed=0))
+    save_network(plain, tmp_path / "clips.safetensors")
+    network = build.initial_network(replace(config, initial=str(tmp_path / "clips.safetensors")))
+    assert network.config == replace(plain.config, dustbin=True)
+    others = {key: value for key, value in network.state_dict().items() if "none_logit" not in key}
+    assert others.keys() == plain.state_dict().keys() and len(others) == len(network.state_dict()) - 2
+    assert all(value.equal(plain.state_dict()[key]) for key, value in others.items())
 
 
 def test_queries():

@@ -85,5 +85,10 @@ def blend(stored: Tensor, observed: Tensor, age: Tensor, rule: str) -> Tensor:
 
 def embedding_affinity(detections: ObjectFeatures, tracks: ObjectFeatures) -> Tensor:
     """Return ESAM's similarity (D, T) >= 0: product of embeddings times IoU of boxes, 0 across classes (§4)."""
-    similarity = (detections.embedding @ tracks.embedding.T) * box_iou(detections.box_m, tracks.box_m)
+    return embedding_similarity(detections, tracks) * box_iou(detections.box_m, tracks.box_m)
+
+
+def embedding_similarity(detections: ObjectFeatures, tracks: ObjectFeatures) -> Tensor:
+    """Return the part (D, T) >= 0 of `embedding_affinity` that is not geometry."""
+    similarity = detections.embedding @ tracks.embedding.T
     return similarity.clamp(min=0) * (detections.label[:, None] == tracks.label)

@@ -26,11 +26,23 @@ class Affinity:
     match_logit: Tensor
     gate_logit: Tensor
     iou: Tensor
+    none_logit: Tensor | None = None  # (D, 1) beside the match logits, where the memory has a dustbin
+
+    @property
+    def choice_logit(self) -> Tensor:
+        """Return what a detection chooses from: its tracks (D, T), with a dustbin (D, T+1) and none of them last."""
+        return self.match_logit if self.none_logit is None else torch.cat((self.match_logit, self.none_logit), dim=1)
 
     @property
     def match(self) -> Tensor:
-        """Which track it is, if it is one of them: sums to 1 for each detection."""
-        return self.match_logit.softmax(dim=1)
+        """Which track it is, if it is one of them: sums to 1 for each detection.
+
+        With a dustbin the sum is less, and tracks that are no likelier than none of them have 0.
+        """
+        share = self.choice_logit.softmax(dim=1)
+        if self.none_logit is None:
+            return share
+        return share[:, :-1] * (self.match_logit > self.none_logit)
 
     @property
     def gate(self) -> Tensor:
@@ -51,7 +63,8 @@ class Affinity:
 class LongTermMemory(nn.Module):
     """Embeds detections and compares them with tracks. The tracks themselves are kept elsewhere."""
 
-    def __init__(self, width: int = 256, num_heads: int = 8) -> None:
+    def __init__(self, width: int = 256, num_heads: int = 8, dustbin: bool = False) -> None:
+        """Make random weights; `dustbin` lets a detection choose none of the tracks, which the published one cannot."""
         super().__init__()
         self.track_embedding = ResidualFeedForward(width)
         self.detection_embedding = ResidualFeedForward(width)
@@ -63,6 +76,12 @@ class LongTermMemory(nn.Module):
         self.iou_embedding = nn.Sequential(nn.Linear(1, width), ResidualFeedForward(width))
         self.match_logit = nn.Linear(width, 1)
         self.gate_logit = nn.Linear(width, 1)
+        self.none_logit = nn.Linear(width, 1) if dustbin else None
+
+    @property
+    def has_dustbin(self) -> bool:
+        """Whether a detection may be none of the tracks."""
+        return self.none_logit is not None
 
     def embed(self, embedding: Tensor, box_m: Tensor) -> TrackEmbeddings:
         """Return both faces of detections with decoder embeddings (D, w) and boxes (D, 6), centre and full size."""
@@ -72,9 +91,19 @@ class LongTermMemory(nn.Module):
         to_store, to_match = self.interaction(token, code, logits).chunk(2)
         return TrackEmbeddings(to_store, to_match)
 
-    def affinity(self, to_match: Tensor, box_m: Tensor, track_embedding: Tensor, track_box_m: Tensor) -> Affinity:
-        """Hold detections, (D, w) and boxes (D, 6), against tracks, (T, w) and boxes (T, 6); D and T may be 0."""
-        iou = box_iou(box_m, track_box_m)
+    def affinity(
+        self,
+        to_match: Tensor,
+        box_m: Tensor,
+        track_embedding: Tensor,
+        track_box_m: Tensor,
+        margin_m: Tensor | float = 0.0,
+    ) -> Affinity:
+        """Hold detections, (D, w) and boxes (D, 6), against tracks, (T, w) and boxes (T, 6); D and T may be 0.
+
+        `margin_m`, one for all or (T,): the poses may be wrong by so much, see `box_iou`.
+        """
+        iou = box_iou(box_m, track_box_m, margin_m)
         values, value_of_pair = _values_to_embed(iou)
         geometry = self.iou_embedding(values[:, None])  # (U, w)
 
@@ -83,7 +112,8 @@ class LongTermMemory(nn.Module):
             appearance = (to_match * head.weight) @ track_embedding.T
             return appearance + head(geometry)[:, 0][value_of_pair]
 
-        return Affinity(logit(self.match_logit), logit(self.gate_logit), iou)
+        none = None if self.none_logit is None else self.none_logit(to_match)
+        return Affinity(logit(self.match_logit), logit(self.gate_logit), iou, none)
 
 
 def _values_to_embed(iou: Tensor) -> tuple[Tensor, Tensor]:

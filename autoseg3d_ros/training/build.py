@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from autoseg3d_ros.model.checkpoint import with_random_weights
+from autoseg3d_ros.model.autoseg3d import AutoSeg3D
+from autoseg3d_ros.model.checkpoint import load_network, with_random_weights
 from autoseg3d_ros.model.network_config import PRESETS
 from autoseg3d_ros.setting import ConfigError
 from autoseg3d_ros.training.augmentation import AugmentationConfig
@@ -13,11 +16,14 @@ from autoseg3d_ros.training.cached_scene import CachedScene
 from autoseg3d_ros.training.clips import ClipConfig, ClipSource
 from autoseg3d_ros.training.criterion import CriterionConfig
 from autoseg3d_ros.training.loop import TrainedStage, Trainer
+from autoseg3d_ros.training.loss_weights import LossWeights
 from autoseg3d_ros.training.matcher import MatchingConfig
 from autoseg3d_ros.training.processes import ALONE, Processes
 from autoseg3d_ros.training.stages import ClipStage, Stage, TrackStage, ViewStage
 from autoseg3d_ros.training.synchronised_norm import synchronise
 from autoseg3d_ros.training.train_config import StageConfig, TrainConfig
+
+_DUSTBIN = "long_term.none_logit."
 
 
 def build_trainer(config: TrainConfig, out: Path, processes: Processes = ALONE) -> Trainer:
@@ -32,14 +38,38 @@ def build_trainer(config: TrainConfig, out: Path, processes: Processes = ALONE) 
                 f"stages: {stage.kind}: batch: expected a multiple of the number of processes, {processes.count}, "
                 f"got {stage.batch}"
             )
-    sizes = replace(PRESETS[config.preset], embedding_norm="layer" if config.embedding else "")
-    network = with_random_weights(sizes, config.seed).to(processes.device)
+    network = initial_network(config).to(processes.device)
     if processes.count > 1:
         synchronise(network)
     scenes = cached_scenes(Path(config.cache))
-    class_ids = _class_ids(scenes, sizes.decoder.num_semantics)
+    class_ids = _class_ids(scenes, network.config.decoder.num_semantics)
     stages = [TrainedStage(one, _stage(one, config), _source(one, config, scenes, class_ids)) for one in config.stages]
-    return Trainer(network, stages, config, out, processes)
+    # Without them nobody could say which class a value of the semantic head is.
+    return Trainer(network, stages, config, out, processes, {"class_ids": json.dumps(class_ids)})
+
+
+def initial_network(config: TrainConfig) -> AutoSeg3D:
+    """Return the network that a run begins with: random, with the weights of `initial` where it has such modules.
+
+    Raises ConfigError where `initial` is no network, or has other modules or sizes than the configuration asks for.
+    """
+    embedding_norm: Literal["", "layer"] = "layer" if config.embedding else ""
+    sizes = replace(
+        PRESETS[config.preset],
+        short_term=config.short_term,
+        dustbin=config.dustbin,
+        embedding_norm=embedding_norm,
+    )
+    network = with_random_weights(sizes, config.seed)
+    if config.initial:
+        tensors, expected = load_network(Path(config.initial)).state_dict(), network.state_dict()
+        for key, tensor in expected.items():
+            if key.startswith(_DUSTBIN):  # it may be new
+                tensors.setdefault(key, tensor)
+            if key not in tensors or tensors[key].shape != tensor.shape:
+                raise ConfigError(f"initial: expected {config.initial} to have {key} as {tuple(tensor.shape)}")
+        network.load_state_dict({key: tensors[key] for key in expected})
+    return network
 
 
 def cached_scenes(cache: Path) -> list[CachedScene]:
@@ -79,9 +109,10 @@ def _source(stage: StageConfig, config: TrainConfig, scenes: list[CachedScene], 
 def _stage(stage: StageConfig, config: TrainConfig) -> Stage:
     # Our mends: of equally good queries one is matched, and so is the only one of a frame; the weight of the dice term
     # after the earlier layers does not depend on the batch.
-    criterion = CriterionConfig(matching=MatchingConfig(exact=True), earlier_dice_factor=1.0)
+    weights = LossWeights(background=config.background)
+    criterion = CriterionConfig(weights=weights, matching=MatchingConfig(exact=True), earlier_dice_factor=1.0)
     if stage.kind == "view":
         return ViewStage(criterion)
     if stage.kind == "clips":
-        return ClipStage(criterion)
-    return TrackStage(criterion, config.update_rule)
+        return ClipStage(criterion, config.one_to_many, config.short_term_frames)
+    return TrackStage(criterion, config.update_rule, config.short_term_frames)

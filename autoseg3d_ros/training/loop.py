@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import nn
@@ -59,12 +60,15 @@ class Trainer:
         config: TrainConfig,
         out: Path,
         processes: Processes = ALONE,
+        notes: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """Prepare a run; `notes` are written into the header of every network beside the loop's own."""
         self.network = network
         self._stages = stages
         self._config = config
         self._out = out
         self._processes = processes
+        self._notes = notes
 
     def run(self, stopped: Callable[[], bool], report: Callable[[str], None]) -> bool:
         """Train until the end or until `stopped`; return whether the end was reached.
@@ -172,7 +176,7 @@ class Trainer:
         """Write the network of a finished stage, and a checkpoint at the begin of the next one."""
         if not self._is_first:
             return
-        notes = {"commit": commit(), "stage": trained.config.kind, "cache": self._config.cache}
+        notes = {**self._notes, "commit": commit(), "stage": trained.config.kind, "cache": self._config.cache}
         save_network(self.network, self._out / f"{trained.config.kind}.safetensors", notes)
         following = self._stages[min(number + 1, len(self._stages) - 1)]  # after the last one nothing is left to do
         self._save(optimizer_of(following, self.network), Progress(number + 1, 0, 0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -54,8 +54,8 @@ class _Memory:
     superpoints: list[ShortTermState]
 
     @classmethod
-    def of(cls, num_clips: int) -> _Memory:
-        return cls(VoxelMemoryState(), [ShortTermState(1) for _ in range(num_clips)])
+    def of(cls, num_clips: int, short_term_frames: int) -> _Memory:
+        return cls(VoxelMemoryState(), [ShortTermState(short_term_frames) for _ in range(num_clips)])
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class ClipStage:
     """Clips: voxel memory and STM beside the rest, one-to-many queries (ICMS), and ESAM's embedding."""
 
     criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    one_to_many: bool = True
+    short_term_frames: int = 1  # that STM looks back
 
     def trained(self, network: AutoSeg3D) -> list[nn.Module]:
         """Return all modules but those of tracking."""
@@ -90,17 +92,19 @@ class ClipStage:
 
     def losses(self, network: AutoSeg3D, batch: BatchShare) -> Losses:
         """Return the losses, summed over the frames."""
-        memory, frames = _Memory.of(len(batch.clips)), []
+        memory, frames = _Memory.of(len(batch.clips), self.short_term_frames), []
         total: dict[str, Tensor] = {}
         for samples, queries in _by_frame(batch):
             pooled = _pooled(network, samples, memory)
             decoded = [
-                _decoded(network, *one, with_fragments=True) for one in zip(samples, pooled, queries, strict=True)
+                _decoded(network, *one, with_fragments=self.one_to_many)
+                for one in zip(samples, pooled, queries, strict=True)
             ]
-            branch = [one.fragments for one in decoded if one.fragments is not None]
-            terms = _named(perception_losses(decoded, _targets(samples), self.criterion, batch.divisors))
-            many = one_to_many_losses(branch, _targets(samples), self.criterion, batch.divisors)
-            _add(total, {**terms, "one_to_many": many.total})
+            _add(total, _named(perception_losses(decoded, _targets(samples), self.criterion, batch.divisors)))
+            if self.one_to_many:
+                branch = [one.fragments for one in decoded if one.fragments is not None]
+                many = one_to_many_losses(branch, _targets(samples), self.criterion, batch.divisors)
+                _add(total, {"one_to_many": many.total})
             frames.append(decoded)
         if network.merge_head:
             total["contrastive"] = self._contrastive(network.merge_head, frames, batch)
@@ -121,6 +125,7 @@ class TrackStage:
 
     criterion: CriterionConfig = field(default_factory=CriterionConfig)
     update_rule: str = "count"
+    short_term_frames: int = 1  # that STM looks back
 
     def trained(self, network: AutoSeg3D) -> list[nn.Module]:
         """Return LTM and LMI."""
@@ -130,7 +135,7 @@ class TrackStage:
         """Return the losses, summed over the frames and, as released, over the clips."""
         weights, long_term = self.criterion.weights, network.long_term
         assert long_term is not None and isinstance(network.fragment_merging, FragmentMerging)
-        memory, fragments = _Memory.of(len(batch.clips)), []
+        memory, fragments = _Memory.of(len(batch.clips), self.short_term_frames), []
         tracked: list[list[TrackedFrame]] = [[] for _ in batch.clips]
         for samples, queries in _by_frame(batch):
             with torch.no_grad():
@@ -194,7 +199,7 @@ def _refreshed(network: AutoSeg3D, found: tuple[Tensor, Pooled], state: ShortTer
     """Return the same point features, and the superpoints after STM, which `state` then remembers."""
     features, pooled = found
     fused = network.short_term(pooled.features, pooled.centroid_m, state)
-    return features, Pooled(fused, pooled.centroid_m, pooled.point_weight)
+    return features, replace(pooled, features=fused)
 
 
 def _decoded(

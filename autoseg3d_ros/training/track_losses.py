@@ -28,8 +28,8 @@ class TrackedFrame:
 class Comparison:
     """One frame against the tracks of those before."""
 
-    match_logit: Tensor  # (D, T) of detections whose object has a track
-    match_target: Tensor  # (D,) int64, its column
+    match_logit: Tensor  # (D, T) of detections whose object has a track; with a dustbin (D, T+1) of all detections
+    match_target: Tensor  # (D,) int64, the column of its track; the last, T, of an object without one
     gate_logit: Tensor  # (Q, T) of all queries
     gate_target: Tensor  # (Q, T) bool, the superpoint of the query is the object's
 
@@ -102,18 +102,21 @@ def follow(memory: LongTermMemory, frames: Sequence[TrackedFrame], update_rule: 
         embedding, box_m = frame.embedding.float(), frame.box_m.float()
         detected = memory.embed(embedding[query], box_m[query])
         known, row = tracks.rows_of(target)
-        again = query[known]
-        match = memory.affinity(detected.to_match[known], box_m[again], tracks.embedding, tracks.box_m)
+        if memory.has_dustbin:
+            row = torch.where(known, row, len(tracks.target))
+            known = torch.ones_like(known)
+        match = memory.affinity(detected.to_match[known], box_m[query[known]], tracks.embedding, tracks.box_m)
         # The gate is for all queries, and here these have seen each other.
         to_match = memory.embed(embedding, box_m).to_match
         gate = memory.affinity(to_match, box_m, tracks.embedding, tracks.box_m)
-        comparisons.append(Comparison(match.match_logit, row[known], gate.gate_logit, frame.belongs[:, tracks.target]))
+        belongs = frame.belongs[:, tracks.target]
+        comparisons.append(Comparison(match.choice_logit, row[known], gate.gate_logit, belongs))
         tracks = tracks.updated(detected.to_store, box_m[query], target, update_rule)
     return comparisons
 
 
 def match_loss(logit: Tensor, target: Tensor) -> Tensor:
-    """Return the mean cross-entropy of (D, T) with the true tracks (D,); 0 if D = 0."""
+    """Return the mean cross-entropy of (D, T) with the true columns (D,); 0 if D = 0."""
     return functional.cross_entropy(logit, target, reduction="sum") / max(len(target), 1)
 
 

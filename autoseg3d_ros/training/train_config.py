@@ -52,6 +52,12 @@ class TrainConfig:
     cache: str  # folder of lifted scenes, see training/frame_cache.py
     stages: tuple[StageConfig, ...]
     seed: int = 0
+    initial: str = ""  # a network of the same sizes to begin with, in place of random weights
+    short_term: bool = True  # the network has STM
+    short_term_frames: int = 1  # that STM looks back; as `model.short_term_frames` when it runs
+    dustbin: bool = False  # LTM may choose none of the tracks
+    one_to_many: bool = True  # clips have the second branch (ICMS)
+    background: float = 0.1  # weight of a query without an object in the classification
     embedding: bool = True  # ESAM's, trained beside: the association that LTM is held against
     steps: tuple[int, ...] = (1, 2)  # from one frame of a clip to the next, in frames of the cache
     update_rule: str = "count"  # of tracks in training: what the tracker does
