@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -20,6 +23,7 @@ from autoseg3d_ros.model.sparse import Backend, Convolution, SparseTensor, Voxel
 
 _GEMM = (4096, 1024, 1024)
 _REPEATS = 7
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,19 @@ class BackendTiming:
 
 def machine() -> dict[str, str | int]:
     """Return what the figures depend on beside the code."""
-    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "processor": platform.machine()}
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "processor": processor(),
+        "cores": os.cpu_count() or 1,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+
+
+def processor() -> str:
+    """Return the name of the processor, as exactly as the system tells."""
+    names = re.findall(r"^model name\s*:\s*(.+)$", _CPUINFO.read_text(), re.MULTILINE) if _CPUINFO.exists() else []
+    return names[0] if names else platform.machine()
 
 
 def gemm_gflops() -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from autoseg3d_ros import config as configuration
 from autoseg3d_ros.config import Config, ConfigError
+from autoseg3d_ros.model.selection import select_model
 from autoseg3d_ros.model_config import NO_MODEL
 
 
@@ -39,7 +40,7 @@ def row_configs(names: Sequence[str], base: Config) -> dict[str, Config]:
     """
     if not names:
         raise ConfigError(f"no row to evaluate; expected some of {', '.join(ROWS)}")
-    has_network = bool(base.model.path) or base.model.name != NO_MODEL
+    has_network = bool(base.model.path) or select_model(base.model).name != NO_MODEL
     return {name: configuration.replace(base, _row(name, has_network).changes) for name in names}
 
 

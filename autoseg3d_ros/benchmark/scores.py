@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -62,25 +61,57 @@ def _image_scores(outcomes: Sequence[SceneOutcome]) -> dict[str, float]:
     }
 
 
-def score_intervals(outcomes: Sequence[SceneOutcome], protocol: Protocol) -> dict[str, Interval]:
-    """Return every score with its 95 % interval, by a bootstrap over the scenes."""
+class ResampledScores:
+    """The scores of one row under a bootstrap over its scenes; each resample is computed once."""
 
-    mesh_scores = _MeshScores(outcomes)
+    def __init__(self, outcomes: Mapping[str, SceneOutcome], protocol: Protocol) -> None:
+        """Take the outcome of each scene, by the name of the scene."""
+        self._scenes = tuple(outcomes)
+        self._outcomes = tuple(outcomes.values())
+        self._protocol = protocol
+        self._mesh_scores = _MeshScores(self._outcomes)
+        self._known: dict[tuple[int, ...], dict[str, float]] = {}
+        self._names = tuple(scores_of(self._outcomes))
 
-    @functools.cache  # all scores see the same resamples: each is computed once
-    def of_resample(drawn: tuple[int, ...]) -> dict[str, float]:
-        weight = np.bincount(drawn, minlength=len(outcomes))
-        return mesh_scores.scores(weight) | _image_scores([outcomes[index] for index in drawn])
+    def intervals(self) -> dict[str, Interval]:
+        """Return every score with its 95 % interval."""
+        return {name: self._interval(range(len(self._scenes)), self._of(name)) for name in self._names}
 
-    def score_interval(name: str) -> Interval:
-        return interval(
-            range(len(outcomes)),
-            lambda drawn: of_resample(tuple(drawn))[name],
-            num_resamples=protocol.num_resamples,
-            seed=protocol.seed,
-        )
+    def minus(self, other: ResampledScores) -> dict[str, Interval]:
+        """Return by how much every score exceeds that of another row on the scenes that both have.
 
-    return {name: score_interval(name) for name in scores_of(outcomes)}
+        The 95 % intervals are paired: each resample draws the same scenes for both, so that what makes a scene hard
+        for both of them does not widen the interval.
+        """
+        common = [scene for scene in self._scenes if scene in other._scenes]
+        own_index = [self._scenes.index(scene) for scene in common]
+        other_index = [other._scenes.index(scene) for scene in common]
+
+        def difference(name: str) -> Callable[[Sequence[int]], float]:
+            own, others = self._of(name), other._of(name)
+            return lambda drawn: own([own_index[k] for k in drawn]) - others([other_index[k] for k in drawn])
+
+        return {name: self._interval(range(len(common)), difference(name)) for name in self._names}
+
+    def _interval(self, scenes: Sequence[int], statistic: Callable[[Sequence[int]], float]) -> Interval:
+        return interval(scenes, statistic, num_resamples=self._protocol.num_resamples, seed=self._protocol.seed)
+
+    def _of(self, name: str) -> Callable[[Sequence[int]], float]:
+        return lambda drawn: self._scores(tuple(drawn))[name]
+
+    def _scores(self, drawn: tuple[int, ...]) -> dict[str, float]:
+        if drawn not in self._known:
+            weight = np.bincount(drawn, minlength=len(self._outcomes))
+            image_scores = _image_scores([self._outcomes[index] for index in drawn])
+            self._known[drawn] = self._mesh_scores.scores(weight) | image_scores
+        return self._known[drawn]
+
+
+def mean_stage_ms(outcomes: Sequence[SceneOutcome]) -> dict[str, float]:
+    """Return the mean milliseconds of each stage a frame."""
+    num_frames = sum(one.num_frames for one in outcomes)
+    stages = dict.fromkeys(stage for one in outcomes for stage in one.stage_ms)
+    return {stage: _ratio(math.fsum(one.stage_ms.get(stage, 0.0) for one in outcomes), num_frames) for stage in stages}
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -74,20 +74,27 @@ def open_split(dataset: Path, split: str, limit: int | None = None) -> Split:
 def evaluate_all(
     tasks: Sequence[Task], num_workers: int, should_stop: Callable[[], bool] = lambda: False
 ) -> Generator[TaskResult, None, None]:
-    """Yield the results of tasks in the order in which they end, first those of a former evaluation.
+    """Yield the results of tasks in the order in which they end, first those of `former_results`.
 
     Workers end after the frame in hand when `should_stop` says so or the iteration is closed; outcomes are on disk as
     soon as they are yielded. Raises WorkerDiedError.
     """
-    open_tasks = []
+    former, open_tasks = former_results(tasks)
+    yield from former
+    results = run_each(run_task, open_tasks, num_workers, should_stop)
+    yield from (result for result in results if result is not None)
+
+
+def former_results(tasks: Sequence[Task]) -> tuple[list[TaskResult], list[Task]]:
+    """Return the results of a former evaluation that still hold, and the tasks that are left."""
+    results, open_tasks = [], []
     for task in tasks:
         former = _former_outcome(task)
         if former is None:
             open_tasks.append(task)
         else:
-            yield TaskResult(task.row, task.scene.name, former, is_reused=True)
-    results = run_each(run_task, open_tasks, num_workers, should_stop)
-    yield from (result for result in results if result is not None)
+            results.append(TaskResult(task.row, task.scene.name, former, is_reused=True))
+    return results, open_tasks
 
 
 def run_task(task: Task, worker: Worker) -> TaskResult | None:
@@ -97,10 +104,11 @@ def run_task(task: Task, worker: Worker) -> TaskResult | None:
     """
     try:
         scene = SceneFolder(task.scene)
+        digest = outcome_digest(scene, task.config, task.protocol)  # before: what changes meanwhile is not in it
         outcome = evaluate_scene(scene, task.config, task.protocol, worker.stopped)
         if outcome is None:
             return None
-        _write(task, outcome_digest(scene, task.config, task.protocol), outcome)
+        _write(task, digest, outcome)
     except (SourceError, FrameError, OSError) as error:
         return TaskResult(task.row, task.scene.name, message=str(error))
     except Exception as error:  # a defect of ours: the other scenes still count

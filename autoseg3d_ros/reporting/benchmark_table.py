@@ -20,6 +20,7 @@ class Column:
     title: str
     scale: float = 100.0  # shares are shown in percent
     decimals: int = 1
+    sign: str = ""  # "+" = a difference: positive values have their sign too
 
 
 COLUMNS = (
@@ -40,13 +41,21 @@ COLUMNS = (
 )
 
 
-def markdown_table(rows: Mapping[str, Scores]) -> str:
-    """Return a Markdown table with one line a row; `n/a` where a score has nothing to stand on."""
-    lines = [["row", *(column.title for column in COLUMNS)], ["---", *["---:"] * len(COLUMNS)]]
-    lines += [
-        [name, *(format_score(scores[column.key], column) for column in COLUMNS)] for name, scores in rows.items()
-    ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def markdown_table(rows: Mapping[str, Scores], columns: Sequence[Column] = COLUMNS, title: str = "row") -> str:
+    """Return a Markdown table with one line a row; `n/a` where a score has nothing to stand on.
+
+    `title` heads the names of the rows.
+    """
+    header, lines = row_lines(rows, columns, title)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---", *["---:"] * len(columns)], *lines])
+
+
+def row_lines(
+    rows: Mapping[str, Scores], columns: Sequence[Column], title: str = "row"
+) -> tuple[list[str], list[list[str]]]:
+    """Return header and lines of the table: one line a row, one column a score."""
+    lines = [[name, *(format_score(scores[column.key], column) for column in columns)] for name, scores in rows.items()]
+    return [title, *(column.title for column in columns)], lines
 
 
 def score_lines(rows: Mapping[str, Scores]) -> tuple[Sequence[str], list[list[str]]]:
@@ -61,10 +70,13 @@ def format_score(score: Interval, column: Column) -> str:
     """Return `value [low, high]`, shares in percent; no interval where the scenes give none."""
     if math.isnan(score.value):
         return "n/a"
-    value, low, high = (
-        f"{number * column.scale:.{column.decimals}f}" for number in (score.value, score.low, score.high)
-    )
+    value, low, high = (_text(number, column) for number in (score.value, score.low, score.high))
     return f"{value} [{low}, {high}]" if not (math.isnan(score.low) or math.isnan(score.high)) else value
+
+
+def _text(number: float, column: Column) -> str:
+    rounded = round(number * column.scale, column.decimals) + 0.0  # never -0.0
+    return f"{rounded:{column.sign if rounded else ''}.{column.decimals}f}"
 
 
 def interval_as_dict(score: Interval) -> dict[str, float | None]:
