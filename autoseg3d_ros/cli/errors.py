@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autoseg3d_ros.config import ConfigError
 from autoseg3d_ros.data.source import SourceError
+from autoseg3d_ros.persistence.map_faults import MapFileError
 from autoseg3d_ros.reporting.rerun_log import RerunMissingError
 from autoseg3d_ros.reporting.run_folder import RunFolderError
 from autoseg3d_ros.structures import FrameError
@@ -18,6 +19,7 @@ EXPECTED_ERRORS = (
     CommandError,
     ConfigError,
     FrameError,
+    MapFileError,
     OSError,
     RerunMissingError,
     RunFolderError,
