@@ -64,6 +64,7 @@ class OnlineSegmenter:
         """Fold a percept into the state; percepts come in the order of their frames."""
         state, clock = self.state, percept.clock
         frame, superpoints = percept.frame, percept.superpoints
+        num_voxels_before = state.map.num_voxels.copy()
 
         # Fragments of one object become one detection: by geometry and the map, or by the network and its memories.
         recognized = self.recognition.recognize(percept, state)
@@ -91,6 +92,10 @@ class OnlineSegmenter:
             changed = changed[state.tracks.id[changed] > 0]
             state.shapes.update(state.map, changed)
             state.shapes.stand_in(state.map, changed, superpoints.xyz_m, slot_of_point)
+            # Voxels also come and go out of view: to newcomers, or forgotten.
+            resized = np.flatnonzero((state.map.num_voxels != num_voxels_before) & (state.tracks.id > 0))
+            state.rois_px = rois_of_slots(slot_image)
+            told = np.union1d(changed, resized)
             segmented = SegmentedFrame(
                 frame=frame,
                 frame_index=state.frame_index,
@@ -98,9 +103,7 @@ class OnlineSegmenter:
                 superpoints=superpoints,
                 point_ids=state.tracks.id[slot_of_point],
                 point_scores=state.tracks.score[slot_of_point],
-                instances=instance_records(
-                    state.tracks, state.shapes, state.map.num_voxels, changed, rois_of_slots(slot_image)
-                ),
+                instances=instance_records(state.tracks, state.shapes, state.map.num_voxels, told, state.rois_px),
                 events=merged.events + update.events,
                 stage_ms=clock.stage_ms,
             )
@@ -108,10 +111,9 @@ class OnlineSegmenter:
         return segmented
 
     def instances(self) -> tuple[Instance, ...]:
-        """Return every instance in memory, retired ones included, by id."""
-        slots = self.state.tracks.occupied()
-        self.state.shapes.update(self.state.map, slots)
-        records = instance_records(self.state.tracks, self.state.shapes, self.state.map.num_voxels, slots, {})
+        """Return every instance in memory, retired ones included, by id; what each last was in `SegmentedFrame`."""
+        state, slots = self.state, self.state.tracks.occupied()
+        records = instance_records(state.tracks, state.shapes, state.map.num_voxels, slots, state.rois_px)
         return tuple(sorted(records, key=lambda record: record.id))
 
     def map_points(self) -> MapPoints:

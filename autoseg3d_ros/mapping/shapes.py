@@ -52,6 +52,11 @@ class InstanceShapes:
                 self._fit(slot, points)
                 self._num_points_at_fit[slot] = 0
 
+    def forget(self, slots: np.ndarray) -> None:
+        """Let `slots` be without a shape: their instances are gone, and others may come into them."""
+        for slot in slots.tolist():
+            self._fit(slot, np.zeros((0, 3), np.float32))
+
     def _fit(self, slot: int, points: np.ndarray) -> None:
         self._num_points_at_fit[slot] = len(points)
         if len(points) == 0:
