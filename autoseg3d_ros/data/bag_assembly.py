@@ -11,11 +11,13 @@ from functools import partial
 from typing import Any
 
 from autoseg3d_ros.config import Config
-from autoseg3d_ros.data.bag_messages import colour_image, depth_image, header_stamp_ns, instance_image, pose_of
+from autoseg3d_ros.data.bag_messages import instance_image
 from autoseg3d_ros.data.topics import Topics
+from autoseg3d_ros.stream.messages import colour_image, depth_image, header_stamp_ns, pose_of
 from autoseg3d_ros.stream.pose_buffer import PoseBuffer, PoseMiss, PoseMissReason
 from autoseg3d_ros.stream.posed_pair import PosedPair, seconds
 from autoseg3d_ros.stream.rectification import Rectifier
+from autoseg3d_ros.stream.registration import Registration
 from autoseg3d_ros.stream.synchronizer import Pair, RgbdSynchronizer
 from autoseg3d_ros.structures import Frame, FrameError
 
@@ -27,8 +29,9 @@ class BagAssembly:
 
     def __init__(self, config: Config, rectifier: Rectifier, topics: Topics) -> None:
         self._config, self._rectifier, self._topics = config, rectifier, topics
+        self._registration = Registration(rectifier, register=config.depth.register == "auto")
         self._synchronizer: RgbdSynchronizer[Any, Any] = RgbdSynchronizer(config.sync)
-        self._poses = PoseBuffer(config.pose.buffer_s, config.pose.max_gap_s)
+        self._poses = PoseBuffer(config.pose.buffer_s, config.pose.max_gap_s, config.pose.max_speed_mps)
         self._colour_stamps_ns: deque[int] = deque()  # in the order of arrival, not accounted for yet
         self._pairs: deque[Pair[Any, Any]] = deque()
         self._truth: dict[int, Any] = {}  # by stamp
@@ -109,6 +112,9 @@ class BagAssembly:
             epoch=0,
             sync_wait_ns=0,
             pose_wait_ns=0,
+            registration=self._registration,
+            colour_frame=pair.colour.header.frame_id,
+            depth_frame=pair.depth.header.frame_id,
         )
         try:
             ids = None if truth is None else instance_image(truth, f"frame {name}: {self._topics.truth}")

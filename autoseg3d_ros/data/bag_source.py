@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from autoseg3d_ros.config import Config
 from autoseg3d_ros.data.bag import import_rosbags
 from autoseg3d_ros.data.bag_assembly import BagAssembly
-from autoseg3d_ros.data.bag_messages import COMPRESSED_TYPE, IMAGE_TYPE, camera_of_info, encoding_of
+from autoseg3d_ros.data.bag_messages import COMPRESSED_TYPE, IMAGE_TYPE, encoding_of
 from autoseg3d_ros.data.bag_topics import RecordedTopic, choose_topics
 from autoseg3d_ros.data.source import SourceError
 from autoseg3d_ros.data.topics import ANY_TOPICS, Topics
+from autoseg3d_ros.stream.messages import camera_of_info
 from autoseg3d_ros.stream.rectification import Rectifier
 from autoseg3d_ros.structures import Frame, FrameError
 
@@ -49,10 +50,11 @@ class BagSource:
             info = self._first_message(reader, self._topics.camera_info)
             duration_s = reader.duration / 1e9
         try:
-            self.camera, distortion = camera_of_info(info, f"{self._path}: {self._topics.camera_info}")
+            calibration = camera_of_info(info, f"{self._path}: {self._topics.camera_info}")
         except FrameError as error:
             raise SourceError(str(error)) from error
-        self._rectifier = Rectifier(self.camera, distortion)
+        self.camera = calibration.camera
+        self._rectifier = Rectifier(*calibration)
         self._num_frames = recorded[self._topics.colour].num_messages
         self.name = self._path.resolve().stem
         self.frame_rate_hz = (self._num_frames - 1) / duration_s if self._num_frames > 1 and duration_s else 1.0

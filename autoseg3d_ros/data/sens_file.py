@@ -14,8 +14,8 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from autoseg3d_ros.data.images import decode_image
 from autoseg3d_ros.data.source import SourceError
+from autoseg3d_ros.stream.encoded_image import decode_image
 from autoseg3d_ros.structures import FrameError
 
 _VERSION = 4

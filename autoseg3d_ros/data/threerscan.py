@@ -29,7 +29,6 @@ import numpy as np
 
 from autoseg3d_ros.data.annotated_mesh import axis_aligned_boxes, read_json, read_segment_indices, surface_colours
 from autoseg3d_ros.data.archive import Archive
-from autoseg3d_ros.data.images import decode_image
 from autoseg3d_ros.data.nyu40 import STRUCTURE
 from autoseg3d_ros.data.ply_file import read_ply_mesh
 from autoseg3d_ros.data.pose_file import parse_matrix
@@ -38,6 +37,7 @@ from autoseg3d_ros.data.rgbd_folder import stamp_of
 from autoseg3d_ros.data.scene_folder import SceneInfo, TruthInstance, TruthMesh
 from autoseg3d_ros.data.source import SourceError, load_each
 from autoseg3d_ros.stream.depth import decode_depth
+from autoseg3d_ros.stream.encoded_image import decode_image
 from autoseg3d_ros.structures import NO_INSTANCE, CameraIntrinsics, Frame, FrameError, RigidPose
 
 STRIDE = 5

@@ -18,15 +18,10 @@ from unique_identifier_msgs.msg import UUID
 from autoseg3d_ros.msg import Instance as InstanceMsg
 from autoseg3d_ros.msg import InstanceArray, Segmentation
 from autoseg3d_ros.msg import InstanceEvent as InstanceEventMsg
-from autoseg3d_ros.stream.colour import decode_colour
-from autoseg3d_ros.stream.depth import decode_depth
-from autoseg3d_ros.stream.image_buffer import image_array
-from autoseg3d_ros.stream.rectification import checked_distortion
 from autoseg3d_ros.structures import (
     NO_INSTANCE,
     CameraIntrinsics,
     EventType,
-    FrameError,
     Instance,
     InstanceEvent,
     InstanceState,
@@ -76,24 +71,6 @@ def pose_msg(value: RigidPose) -> Pose:
     """Return a pose message."""
     x, y, z, w = value.quaternion_xyzw
     return Pose(position=_point(value.translation_m), orientation=Quaternion(x=x, y=y, z=z, w=w))
-
-
-def colour(msg: Image, where: str) -> np.ndarray:
-    """Return (H, W, 3) uint8, red first; raises FrameError where the message cannot be decoded."""
-    return decode_colour(_pixels(msg, where), msg.encoding, where)
-
-
-def depth_m(msg: Image, units_per_metre: float, where: str) -> np.ndarray:
-    """Return (H, W) float32 metres, 0 = invalid; `units_per_metre` 0 = from the encoding. Raises FrameError."""
-    return decode_depth(_pixels(msg, where), msg.encoding, units_per_metre=units_per_metre, where=where)
-
-
-def camera(msg: CameraInfo, where: str) -> tuple[CameraIntrinsics, tuple[float, ...]]:
-    """Return intrinsics and distortion of the raw image; raises FrameError where they are absent or cannot be used."""
-    if not any(msg.k):
-        raise FrameError(f"{where}: expected intrinsics, got a CameraInfo whose K is all zeros; calibrate the camera")
-    intrinsics = CameraIntrinsics(msg.width, msg.height, fx=msg.k[0], fy=msg.k[4], cx=msg.k[2], cy=msg.k[5])
-    return intrinsics, checked_distortion(msg.distortion_model, msg.d, where)
 
 
 def image_msg(head: Header, pixels: np.ndarray, encoding: str) -> Image:
@@ -295,10 +272,6 @@ def segmentation_msg(
 def label_image(msg: Image) -> np.ndarray:
     """Return the (H, W) int32 instance ids of a label image of ours."""
     return np.frombuffer(msg.data, np.int32).reshape(msg.height, msg.width)
-
-
-def _pixels(msg: Image, where: str) -> np.ndarray:
-    return image_array(msg.data, msg.height, msg.width, msg.step, msg.encoding, bool(msg.is_bigendian), where)
 
 
 def _visible(segmented: SegmentedFrame) -> tuple[np.ndarray, np.ndarray]:

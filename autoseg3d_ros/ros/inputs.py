@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from geometry_msgs.msg import Pose, PoseStamped
+from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import QoSPresetProfiles, QoSProfile
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from autoseg3d_ros.config import Config
-from autoseg3d_ros.ros import conversions
+from autoseg3d_ros.ros.decoding import colour_image
+from autoseg3d_ros.ros.filters_sync import FiltersSynchronizer
+from autoseg3d_ros.ros.subscriptions import Subscriptions
+from autoseg3d_ros.ros.tf_poses import STATIC_TF_QOS, TF_QOS, TfPoses
 from autoseg3d_ros.stream.drops import DropReason
 from autoseg3d_ros.stream.frame_assembler import FrameAssembler
 from autoseg3d_ros.stream.mailbox import Mailbox
+from autoseg3d_ros.stream.messages import camera_of_info, depth_image, header_stamp_ns, pose_of
 from autoseg3d_ros.stream.posed_pair import PosedPair
-from autoseg3d_ros.structures import FrameError
+from autoseg3d_ros.structures import FrameError, RigidPose
 
-logger = logging.getLogger(__name__)
-
-Handler = Callable[[Any, str], None]  # of a message and the name of its topic
+_TF_PATIENCE_S = 2.0  # transforms come one by one when a robot starts
 
 
 class Inputs:
     """The subscriptions. Callbacks only enqueue: images are decoded by the worker. None of them raises."""
 
     def __init__(self, node: Node, config: Config, assembler: FrameAssembler, mailbox: Mailbox[PosedPair]) -> None:
+        """Subscribe. Raises ConfigError where a setting asks for a ROS package that is not installed."""
         self.camera_frame = config.camera_frame
-        self.num_received: Counter[str] = Counter()  # by resolved topic
         self.camera_info_topic = node.resolve_topic_name("rgb/camera_info")
         self._config = config
         self._assembler, self._mailbox = assembler, mailbox
-        self._told: set[str] = set()
-        qos = input_qos(config)
-        for name, kind, handle in self._topics():
-            topic = node.resolve_topic_name(name)
-            self.num_received[topic] = 0
-            node.create_subscription(kind, name, self._receiver(topic, handle), qos)
+        self._tf, synchronizer = _optional_engines(config)
+        self._tf_asked_s: float | None = None  # since when there has been no transform
+        if synchronizer:
+            assembler.use_synchronizer(synchronizer)
+        self._subscriptions = Subscriptions(node, input_qos(config), self.hand_over)
+        self._subscribe(node)
+
+    @property
+    def num_received(self) -> Counter[str]:
+        """Messages by resolved topic, of all topics without which nothing comes out."""
+        return self._subscriptions.num_received
+
+    @property
+    def qos_mismatches(self) -> dict[str, str]:
+        """The policy in which a publisher of a topic differs so that nothing of it is received."""
+        return self._subscriptions.qos_mismatches
 
     def configure(self, config: Config) -> None:
         """Take over changed settings."""
@@ -50,77 +61,136 @@ class Inputs:
 
     def hand_over(self) -> None:
         """Put the pairs that are complete into the mailbox; also to be called now and then, for the time-outs."""
+        self._subscriptions.settle()
         for pair in self._assembler.poll(time.monotonic_ns()):
             self._mailbox.put(pair)
 
-    def _topics(self) -> list[tuple[str, type, Handler]]:
-        return [
-            ("rgb/image_raw", Image, self._on_colour),
-            ("depth/image_raw", Image, self._on_depth),
-            ("rgb/camera_info", CameraInfo, self._on_camera_info),
-            ("odom", Odometry, self._on_odometry)
-            if self._config.pose.source == "odometry"
-            else ("pose", PoseStamped, self._on_pose),
-        ]
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._subscriptions.close()
 
-    def _receiver(self, topic: str, handle: Handler) -> Callable[[Any], None]:
-        def receive(msg: Any) -> None:
-            self.num_received[topic] += 1
-            try:
-                handle(msg, topic)
-                self.hand_over()
-            except Exception as error:  # whatever is in a message, it must not end the node
-                self._warn_once(f"{topic}: message not used: {type(error).__name__}: {error}")
+    def _subscribe(self, node: Node) -> None:
+        add, transports = self._subscriptions.add, self._config.input
+        self._subscriptions.add_image("rgb/image_raw", transports.rgb_transport, "compressed", self._on_colour)
+        self._subscriptions.add_image("depth/image_raw", transports.depth_transport, "compressedDepth", self._on_depth)
+        add("rgb/camera_info", CameraInfo, self._on_camera_info)
+        depth_info_topic = _sibling(node.resolve_topic_name("depth/image_raw"), "camera_info")
+        if self._config.depth.register == "auto" and depth_info_topic != self.camera_info_topic:
+            add(depth_info_topic, CameraInfo, self._on_depth_camera_info, is_optional=True)
+        if self._tf:
+            add("/tf", self._tf.message_type, self._on_tf, qos=TF_QOS)
+            add("/tf_static", self._tf.message_type, self._on_static_tf, qos=STATIC_TF_QOS, is_optional=True)
+        elif self._config.pose.source == "odometry":
+            add("odom", Odometry, self._on_odometry)
+        else:
+            add("pose", PoseStamped, self._on_pose)
 
-        return receive
-
-    def _on_colour(self, msg: Image, topic: str) -> None:
+    def _on_colour(self, msg: Image | CompressedImage, topic: str) -> None:
         self.camera_frame = self._config.camera_frame or msg.header.frame_id
-        self._assembler.add_colour(
-            conversions.stamp_ns(msg.header.stamp), lambda: conversions.colour(msg, topic), time.monotonic_ns()
-        )
+        if self._has_stamp(msg.header, topic):
+            decode = partial(colour_image, msg, topic)
+            self._assembler.add_colour(header_stamp_ns(msg), decode, time.monotonic_ns(), msg.header.frame_id)
 
-    def _on_depth(self, msg: Image, topic: str) -> None:
-        units = self._config.depth.scale
-        self._assembler.add_depth(
-            conversions.stamp_ns(msg.header.stamp), lambda: conversions.depth_m(msg, units, topic), time.monotonic_ns()
-        )
+    def _on_depth(self, msg: Image | CompressedImage, topic: str) -> None:
+        if not self._has_stamp(msg.header, topic):
+            return
+        stamp_ns = header_stamp_ns(msg)
+        if self._tf:
+            self._ask_tf(at_ns=stamp_ns)
+        decode = partial(depth_image, msg, self._config.depth.scale, topic)
+        self._assembler.add_depth(stamp_ns, decode, time.monotonic_ns(), msg.header.frame_id)
 
     def _on_camera_info(self, msg: CameraInfo, topic: str) -> None:
         try:
-            self._assembler.add_camera(*conversions.camera(msg, topic))
+            self._assembler.add_camera(*camera_of_info(msg, topic))
+        except FrameError as error:
+            self._assembler.report(DropReason.BAD_CAMERA_INFO, str(error))
+
+    def _on_depth_camera_info(self, msg: CameraInfo, topic: str) -> None:
+        try:
+            self._assembler.add_depth_camera(*camera_of_info(msg, topic))
         except FrameError as error:
             self._assembler.report(DropReason.BAD_CAMERA_INFO, str(error))
 
     def _on_pose(self, msg: PoseStamped, topic: str) -> None:
-        self._add_pose(msg.header, msg.pose, topic)
+        self._add_pose(msg, topic)
 
     def _on_odometry(self, msg: Odometry, topic: str) -> None:
         if self.camera_frame and msg.child_frame_id not in ("", self.camera_frame):
-            self._warn_once(
+            self._subscriptions.warn_once(
                 f"{topic}: expected the pose of the camera frame {self.camera_frame!r}, got that of "
                 f"{msg.child_frame_id!r}; it is used as it is: the map is wrong unless the two frames coincide"
             )
-        self._add_pose(msg.header, msg.pose.pose, topic)
+        self._add_pose(msg, topic)
 
-    def _add_pose(self, head: Header, pose: Pose, topic: str) -> None:
-        if head.frame_id not in ("", self._config.map_frame):
-            self._warn_once(
-                f"{topic}: expected poses in the frame {self._config.map_frame!r}, got {head.frame_id!r}; "
-                f"they are used as they are: set map_frame to {head.frame_id!r} if that is what you mean"
+    def _on_tf(self, msg: Any, topic: str) -> None:
+        self._tf.add(msg)
+        self._ask_tf()
+
+    def _on_static_tf(self, msg: Any, topic: str) -> None:
+        self._tf.add_static(msg)
+
+    def _ask_tf(self, at_ns: int = 0) -> None:
+        if not self.camera_frame:
+            return
+        try:
+            found = self._tf.new_pose(self.camera_frame, at_ns)
+        except FrameError as error:
+            self._assembler.report(DropReason.BAD_POSE, f"/tf: {error}")
+            return
+        if found:
+            self._assembler.add_pose(*found)
+        self._tell_of_missing_transform()
+
+    def _tell_of_missing_transform(self) -> None:
+        if not self._tf.missing:
+            self._tf_asked_s = None
+            return
+        self._tf_asked_s = self._tf_asked_s or time.monotonic()
+        if time.monotonic() - self._tf_asked_s >= _TF_PATIENCE_S:
+            self._subscriptions.warn_once(f"/tf: {self._tf.missing}")
+
+    def _add_pose(self, msg: PoseStamped | Odometry, topic: str) -> None:
+        if msg.header.frame_id not in ("", self._config.map_frame):
+            self._subscriptions.warn_once(
+                f"{topic}: expected poses in the frame {self._config.map_frame!r}, got {msg.header.frame_id!r}; "
+                f"they are used as they are: set map_frame to {msg.header.frame_id!r} if that is what you mean"
             )
         try:
-            self._assembler.add_pose(conversions.stamp_ns(head.stamp), conversions.pose(pose))
+            pose: RigidPose = pose_of(msg)
         except FrameError as error:
             self._assembler.report(DropReason.BAD_POSE, f"{topic}: {error}")
+            return
+        if self._has_stamp(msg.header, topic):
+            self._assembler.add_pose(header_stamp_ns(msg), pose)
 
-    def _warn_once(self, line: str) -> None:
-        if line not in self._told:
-            self._told.add(line)
-            logger.warning(line)
+    def _has_stamp(self, head: Header, topic: str) -> bool:
+        """Whether a message is of some time; one of time zero would pass for a jump back, and cost the map."""
+        if head.stamp.sec or head.stamp.nanosec:
+            return True
+        self._assembler.report(
+            DropReason.NO_STAMP, f"{topic}: expected the time of the measurement in header.stamp, got 0"
+        )
+        return False
+
+
+def require_packages(config: Config) -> None:
+    """Raise ConfigError where a setting of the inputs asks for a ROS package that is not installed."""
+    _optional_engines(config)
 
 
 def input_qos(config: Config) -> QoSProfile:
     """Return the QoS of the subscriptions: the named profile with `input.qos_depth` messages."""
     profile: QoSProfile = QoSPresetProfiles.get_from_short_key(config.input.qos)
     return QoSProfile(depth=config.input.qos_depth, reliability=profile.reliability, durability=profile.durability)
+
+
+def _optional_engines(config: Config) -> tuple[TfPoses | None, FiltersSynchronizer | None]:
+    tf = TfPoses(config.map_frame, config.pose.buffer_s) if config.pose.source == "tf" else None
+    synchronizer = FiltersSynchronizer(config.sync) if config.sync.engine == "message_filters" else None
+    return tf, synchronizer
+
+
+def _sibling(topic: str, name: str) -> str:
+    """Return the topic `name` beside `topic`, where a camera driver publishes what belongs to an image."""
+    return f"{topic.rpartition('/')[0]}/{name}"

@@ -6,6 +6,8 @@ import threading
 from collections import Counter
 from enum import Enum
 
+from autoseg3d_ros.structures import FrameError
+
 
 class DropReason(Enum):
     """Every way to lose an image, a pair of images or a message; the values are what diagnostics show."""
@@ -21,17 +23,29 @@ class DropReason(Enum):
     POSE_TIMEOUT = "pose_timeout"  # no later pose came within pose.timeout_s
     POSE_GAP = "pose_gap"  # its neighbouring poses are more than pose.max_gap_s apart
     POSE_TOO_OLD = "pose_too_old"  # older than every pose kept
+    POSE_JUMP = "pose_jump"  # its neighbouring poses are farther apart than pose.max_speed_mps allows
     # a pair, when it becomes a frame
     NO_CAMERA_INFO = "no_camera_info"
     CAMERA_SIZE = "camera_size"  # the intrinsics are of another size than the images
     SIZE_MISMATCH = "size_mismatch"  # colour and depth differ in size
+    UNREGISTERED = "unregistered"  # colour and depth are of different frames
     UNDECODABLE = "undecodable"
     # messages that are no image
     BAD_CAMERA_INFO = "bad_camera_info"
     BAD_POSE = "bad_pose"
+    NO_STAMP = "no_stamp"  # an image or a pose of time zero
     # a frame, before the worker
     SUPERSEDED = "superseded"  # a newer one came before it was read
     CLOSED = "closed"  # the reader had gone
+    PAUSED = "paused"  # the reader takes none for now
+
+
+class RefusedPairError(FrameError):
+    """A pair that gives no frame, and the reason it is counted under."""
+
+    def __init__(self, reason: DropReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class DropCounts:

@@ -8,11 +8,12 @@ from collections import deque
 from dataclasses import dataclass
 
 from autoseg3d_ros.config import Config
-from autoseg3d_ros.stream.drops import DropCounts, DropReason
+from autoseg3d_ros.stream.drops import DropCounts, DropReason, RefusedPairError
 from autoseg3d_ros.stream.pose_buffer import PoseBuffer, PoseMiss, PoseMissReason
-from autoseg3d_ros.stream.posed_pair import Decode, PosedPair, RefusedPairError, seconds
-from autoseg3d_ros.stream.rectification import Rectifier
-from autoseg3d_ros.stream.synchronizer import Pair, RgbdSynchronizer, SyncStats
+from autoseg3d_ros.stream.posed_pair import Decode, PosedPair, seconds
+from autoseg3d_ros.stream.rectification import Calibration, Rectifier
+from autoseg3d_ros.stream.registration import Registration
+from autoseg3d_ros.stream.synchronizer import Pair, RgbdSynchronizer, Synchronizer, SyncStats
 from autoseg3d_ros.stream.time_jump import JumpDetector, StampVerdict
 from autoseg3d_ros.structures import CameraIntrinsics, Frame, FrameError, RigidPose
 
@@ -23,6 +24,7 @@ _REASON_OF_MISS = {
     PoseMissReason.NOT_YET: DropReason.POSE_TIMEOUT,
     PoseMissReason.GAP: DropReason.POSE_GAP,
     PoseMissReason.TOO_OLD: DropReason.POSE_TOO_OLD,
+    PoseMissReason.JUMP: DropReason.POSE_JUMP,
 }
 
 
@@ -41,6 +43,7 @@ class AssemblerStats:
 class _Arrival:
     decode: Decode
     now_ns: int
+    frame_id: str
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,17 @@ class FrameAssembler:
         self._timeout_ns = round(config.pose.timeout_s * 1e9)
         self._capacity = config.process.queue_size
         self._config = config.pose
+        self._registers = config.depth.register == "auto"
         self._lock = threading.Lock()
-        self._synchronizer: RgbdSynchronizer[_Arrival, _Arrival] = RgbdSynchronizer(config.sync)
-        self._poses = PoseBuffer(config.pose.buffer_s, config.pose.max_gap_s)
+        self._synchronizer: Synchronizer[_Arrival, _Arrival] = RgbdSynchronizer(config.sync)
+        self._poses = PoseBuffer(config.pose.buffer_s, config.pose.max_gap_s, config.pose.max_speed_mps)
         self._jumps = JumpDetector()
         self._held: deque[_Held] = deque()
+        self._calibration: Calibration | None = None
+        self._depth_calibration: Calibration | None = None
         self._rectifier: Rectifier | None = None
-        self._calibration: tuple[CameraIntrinsics, tuple[float, ...]] | None = None
+        self._registration: Registration | None = None
+        self._told_of_jump = False
         self._epoch = 0
         self._drops = DropCounts()
 
@@ -76,31 +83,38 @@ class FrameAssembler:
         """How often the stamps have jumped back."""
         return self._epoch
 
-    def add_camera(self, camera: CameraIntrinsics, distortion: tuple[float, ...] = ()) -> None:
-        """Set the camera of both images; the same one again costs nothing."""
+    def use_synchronizer(self, synchronizer: Synchronizer) -> None:
+        """Pair images with another engine than the built-in one; before the first of them comes."""
+        self._synchronizer = synchronizer
+
+    def add_camera(self, camera: CameraIntrinsics, distortion: tuple[float, ...] = (), model: str = "") -> None:
+        """Set the camera of the colour images, and of depth without one of its own; the same again costs nothing."""
         with self._lock:
-            if (camera, distortion) == self._calibration:
-                return
-            self._calibration = (camera, distortion)
-            try:
-                self._rectifier = Rectifier(camera, distortion)
-            except FrameError as error:
-                self._rectifier = None
-                self.report(DropReason.BAD_CAMERA_INFO, str(error))
+            if (calibration := Calibration(camera, distortion, model)) != self._calibration:
+                self._calibration = calibration
+                self._set_up_cameras()
+
+    def add_depth_camera(self, camera: CameraIntrinsics, distortion: tuple[float, ...] = (), model: str = "") -> None:
+        """Set the camera of the depth images; the same one again costs nothing."""
+        with self._lock:
+            if (calibration := Calibration(camera, distortion, model)) != self._depth_calibration:
+                self._depth_calibration = calibration
+                self._set_up_cameras()
 
     def add_pose(self, stamp_ns: int, pose: RigidPose) -> None:
         """Take in `world_from_camera` at `stamp_ns`."""
         with self._lock:
             if self._is_current("pose", stamp_ns):
                 self._poses.add(stamp_ns, pose)
+                self._tell_of_jump(stamp_ns)
 
-    def add_colour(self, stamp_ns: int, decode: Decode, now_ns: int) -> None:
+    def add_colour(self, stamp_ns: int, decode: Decode, now_ns: int, frame_id: str = "") -> None:
         """Take in a colour image; `decode` returns (H, W, 3) uint8 RGB or raises FrameError."""
-        self._add_image("colour", stamp_ns, decode, now_ns)
+        self._add_image("colour", stamp_ns, _Arrival(decode, now_ns, frame_id))
 
-    def add_depth(self, stamp_ns: int, decode: Decode, now_ns: int) -> None:
+    def add_depth(self, stamp_ns: int, decode: Decode, now_ns: int, frame_id: str = "") -> None:
         """Take in a depth image; `decode` returns (H, W) float32 metres, 0 = invalid, or raises FrameError."""
-        self._add_image("depth", stamp_ns, decode, now_ns)
+        self._add_image("depth", stamp_ns, _Arrival(decode, now_ns, frame_id))
 
     def poll(self, now_ns: int) -> list[PosedPair]:
         """Return the pairs whose pose is known, in the order of their stamps; drop those that waited too long.
@@ -154,13 +168,34 @@ class FrameAssembler:
                 epoch=self._epoch,
             )
 
-    def _add_image(self, topic: str, stamp_ns: int, decode: Decode, now_ns: int) -> None:
+    def _set_up_cameras(self) -> None:
+        self._rectifier = self._registration = None
+        if self._calibration is None:
+            return
+        try:
+            self._rectifier = Rectifier(*self._calibration)
+            self._registration = Registration(self._rectifier, self._depth_calibration, register=self._registers)
+        except FrameError as error:
+            self.report(DropReason.BAD_CAMERA_INFO, str(error))
+
+    def _tell_of_jump(self, stamp_ns: int) -> None:
+        if (step_m := self._poses.newest_jump_m()) and not self._told_of_jump:
+            self._told_of_jump = True
+            logger.warning(
+                "the pose at %s is %.1f m from the one before, faster than pose.max_speed_mps = %g allows: it jumped; "
+                "what was mapped before keeps its place (said once)",
+                seconds(stamp_ns),
+                step_m,
+                self._config.max_speed_mps,
+            )
+
+    def _add_image(self, topic: str, stamp_ns: int, arrival: _Arrival) -> None:
         with self._lock:
             if not self._is_current(topic, stamp_ns):
                 self._drops.add(DropReason.TIME_JUMP)
                 return
             add = self._synchronizer.add_depth if topic == "depth" else self._synchronizer.add_colour
-            self._held.extend(_Held(pair, now_ns) for pair in add(stamp_ns, _Arrival(decode, now_ns)))
+            self._held.extend(_Held(pair, arrival.now_ns) for pair in add(stamp_ns, arrival))
             while len(self._held) > self._capacity:
                 self._held.popleft()
                 self._drops.add(DropReason.QUEUE_FULL)
@@ -194,6 +229,10 @@ class FrameAssembler:
             epoch=self._epoch,
             sync_wait_ns=held.paired_ns - min(pair.colour.now_ns, pair.depth.now_ns),
             pose_wait_ns=now_ns - held.paired_ns,
+            registration=self._registration,
+            colour_frame=pair.colour.frame_id,
+            depth_frame=pair.depth.frame_id,
+            received_ns=min(pair.colour.now_ns, pair.depth.now_ns),
         )
 
     def _explain(self, pair: Pair, miss: PoseMiss) -> str:
@@ -202,6 +241,11 @@ class FrameAssembler:
             return (
                 f"{where}: expected poses at most pose.max_gap_s = {self._config.max_gap_s:g} s apart, "
                 f"got {gap_s:.3f} s; publish poses more often or raise the setting"
+            )
+        if miss.reason is PoseMissReason.JUMP:
+            return (
+                f"{where}: expected poses no faster than pose.max_speed_mps = {self._config.max_speed_mps:g} m/s, "
+                f"got two {miss.step_m:.2f} m apart within {gap_s:.3f} s: the pose jumped while the image was taken"
             )
         if miss.reason is PoseMissReason.TOO_OLD:
             return (

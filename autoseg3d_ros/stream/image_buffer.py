@@ -34,6 +34,8 @@ PIXEL_LAYOUTS = {
     "uyvy": PixelLayout("uint8", 2),
     "yuv422_yuy2": PixelLayout("uint8", 2),
     "yuyv": PixelLayout("uint8", 2),
+    "8UC1": PixelLayout("uint8", 1),
+    "8UC3": PixelLayout("uint8", 3),
     "16UC1": PixelLayout("uint16", 1),
     "32FC1": PixelLayout("float32", 1),
     "32SC1": PixelLayout("int32", 1),

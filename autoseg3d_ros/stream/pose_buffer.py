@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -12,6 +13,8 @@ from scipy.spatial.transform import Rotation, Slerp
 from autoseg3d_ros.stream.time_jump import TIME_JUMP_NS
 from autoseg3d_ros.structures import RigidPose
 
+_MIN_JUMP_M = 0.5  # smaller steps may be the noise of poses that come close together
+
 
 class PoseMissReason(Enum):
     """Why there is no pose at a stamp."""
@@ -19,7 +22,8 @@ class PoseMissReason(Enum):
     EMPTY = auto()  # no pose came yet
     NOT_YET = auto()  # newer than the newest pose: wait for a later one
     TOO_OLD = auto()  # older than the oldest pose kept
-    GAP = auto()  # the neighbouring poses are too far apart to interpolate
+    GAP = auto()  # the neighbouring poses are too far apart in time to interpolate
+    JUMP = auto()  # nothing moves that fast between the neighbouring poses
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class PoseMiss:
     """No pose at a stamp."""
 
     reason: PoseMissReason
-    gap_ns: int = 0  # GAP: between the neighbours; NOT_YET and TOO_OLD: to the nearest pose
+    gap_ns: int = 0  # GAP and JUMP: between the neighbours; NOT_YET and TOO_OLD: to the nearest pose
+    step_m: float = 0.0  # JUMP: between the neighbours
 
 
 class PoseBuffer:
@@ -36,9 +41,11 @@ class PoseBuffer:
     Not thread-safe; `FrameAssembler` locks.
     """
 
-    def __init__(self, buffer_s: float, max_gap_s: float) -> None:
+    def __init__(self, buffer_s: float, max_gap_s: float, max_speed_mps: float = 0.0) -> None:
+        """With `max_speed_mps` > 0, a larger step than half a metre at more than that speed is a jump."""
         self._buffer_ns = round(buffer_s * 1e9)
         self._max_gap_ns = round(max_gap_s * 1e9)
+        self._max_speed_mps = max_speed_mps or math.inf
         self._stamps_ns: list[int] = []
         self._poses: list[RigidPose] = []
 
@@ -81,13 +88,25 @@ class PoseBuffer:
         gap_ns = stamps[after] - stamps[after - 1]
         if gap_ns > self._max_gap_ns:
             return PoseMiss(PoseMissReason.GAP, gap_ns)
+        if step_m := self._jump_m(after):
+            return PoseMiss(PoseMissReason.JUMP, gap_ns, step_m)
         fraction = (stamp_ns - stamps[after - 1]) / gap_ns
         return interpolate_pose(self._poses[after - 1], self._poses[after], fraction)
+
+    def newest_jump_m(self) -> float:
+        """Return the distance between the two newest poses if that is a jump, else 0."""
+        return self._jump_m(len(self._poses) - 1) if len(self._poses) > 1 else 0.0
 
     def clear(self) -> None:
         """Forget all poses."""
         self._stamps_ns.clear()
         self._poses.clear()
+
+    def _jump_m(self, index: int) -> float:
+        """Return the distance from the pose before `index` to that at `index` if it is a jump, else 0."""
+        step_m = math.dist(self._poses[index - 1].translation_m, self._poses[index].translation_m)
+        gap_s = (self._stamps_ns[index] - self._stamps_ns[index - 1]) / 1e9
+        return step_m if step_m > max(_MIN_JUMP_M, self._max_speed_mps * gap_s) else 0.0
 
     def _forget_before(self, stamp_ns: int) -> None:
         num_old = bisect.bisect_left(self._stamps_ns, stamp_ns)

@@ -7,19 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autoseg3d_ros.stream.drops import DropReason
+from autoseg3d_ros.stream.drops import DropReason, RefusedPairError
 from autoseg3d_ros.stream.rectification import Rectifier
-from autoseg3d_ros.structures import Frame, FrameError, RigidPose
+from autoseg3d_ros.stream.registration import Registration, size_of
+from autoseg3d_ros.structures import Frame, RigidPose
 
 Decode = Callable[[], np.ndarray]
-
-
-class RefusedPairError(FrameError):
-    """A pair that gives no frame, and the reason it is counted under."""
-
-    def __init__(self, reason: DropReason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -35,30 +28,30 @@ class PosedPair:
     epoch: int  # jumps in time before it; where it differs from the last one's, apply `on_time_jump`
     sync_wait_ns: int  # from the first of the two images to the decision that they are a pair
     pose_wait_ns: int  # from then on, until the pose was known
+    registration: Registration | None = None  # None: depth without a camera of its own
+    colour_frame: str = ""  # of the headers, empty where unknown
+    depth_frame: str = ""
+    received_ns: int = 0  # when the first of the two images came, by the clock that the assembler is given
 
     def frame(self) -> Frame:
-        """Decode, check and rectify.
+        """Decode, check, rectify and register.
 
-        Raises RefusedPairError where colour, depth and camera differ in size, and FrameError where decoding does.
+        Raises RefusedPairError where colour, depth and camera do not fit, and FrameError where decoding does.
         """
         rgb, depth_m = self.decode_colour(), self.decode_depth()
         camera, where = self.rectifier.camera, f"frame {seconds(self.colour_stamp_ns)}"
-        if depth_m.shape != rgb.shape[:2]:
-            raise RefusedPairError(
-                DropReason.SIZE_MISMATCH,
-                f"{where}: expected a depth image of the colour image's {_size(rgb)} pixels, got {_size(depth_m)}; "
-                "subscribe to the depth that is aligned (registered) to colour",
-            )
         if rgb.shape[:2] != (camera.height, camera.width):
             raise RefusedPairError(
                 DropReason.CAMERA_SIZE,
                 f"{where}: expected images of the {camera.width}x{camera.height} pixels of camera_info, "
-                f"got {_size(rgb)}; subscribe to the camera_info that belongs to this image topic",
+                f"got {size_of(rgb)}; subscribe to the camera_info that belongs to this image topic (its region of "
+                "interest and its binning are counted in)",
             )
+        registration = self.registration or Registration(self.rectifier)
         return Frame(
             stamp_ns=self.colour_stamp_ns,
             rgb=self.rectifier.rectify_colour(rgb),
-            depth_m=self.rectifier.rectify_depth(depth_m),
+            depth_m=registration.register(depth_m, self.depth_frame, self.colour_frame, where),
             camera=camera,
             pose=self.pose,
             depth_stamp_ns=self.depth_stamp_ns,
@@ -68,7 +61,3 @@ class PosedPair:
 def seconds(stamp_ns: int) -> str:
     """Return a stamp as people read it: seconds with nine decimals."""
     return f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d}"
-
-
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"

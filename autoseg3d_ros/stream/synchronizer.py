@@ -20,7 +20,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -57,6 +57,22 @@ class SyncStats:
     median_offset_s: float  # depth minus colour; NaN where nothing was measured
     needed_slop_s: float  # with this slop 95 % of the neighbours would pair; NaN likewise
     clock_offset_s: float  # newest depth stamp minus newest colour stamp; NaN until both came
+
+
+class Synchronizer(Protocol[Colour, Depth]):
+    """What pairs the images of two topics: the one of this module, or another engine."""
+
+    def add_colour(self, stamp_ns: int, item: Colour) -> list[Pair[Colour, Depth]]:
+        """Take in a colour image and return the pairs that are settled by it."""
+
+    def add_depth(self, stamp_ns: int, item: Depth) -> list[Pair[Colour, Depth]]:
+        """Take in a depth image and return the pairs that are settled by it."""
+
+    def clear(self) -> None:
+        """Drop all that waits and forget the stamps, as after a jump in time."""
+
+    def stats(self) -> SyncStats:
+        """Return counts and measured offsets."""
 
 
 @dataclass(frozen=True, eq=False)
