@@ -28,13 +28,27 @@ class InputConfig:
 
     qos: str = setting("SENSOR_DATA", "quality of service of the subscriptions", choices=QOS_NAMES, read_only=True)
     qos_depth: int = setting(10, "messages queued per subscription", minimum=1, read_only=True)
+    rgb_transport: str = setting(
+        "auto",
+        "auto = raw, or compressed where nobody publishes raw",
+        choices=("auto", "raw", "compressed"),
+        read_only=True,
+    )
+    depth_transport: str = setting(
+        "auto",
+        "auto = raw, or compressedDepth where nobody publishes raw",
+        choices=("auto", "raw", "compressedDepth"),
+        read_only=True,
+    )
 
 
 @dataclass(frozen=True)
 class SyncConfig:
     """Pairing of colour and depth images."""
 
-    engine: str = setting("auto", "which synchronizer", choices=("auto", "builtin", "message_filters"), read_only=True)
+    engine: str = setting(
+        "auto", "which synchronizer; auto = builtin", choices=("auto", "builtin", "message_filters"), read_only=True
+    )
     mode: str = setting("approx", "pair by nearest or by equal stamp", choices=("approx", "exact"), read_only=True)
     slop_s: float = setting(0.02, "largest stamp difference of a pair, seconds", minimum=0.0, read_only=True)
     queue_size: int = setting(10, "images kept per topic while waiting for a partner", minimum=1, read_only=True)
@@ -44,9 +58,12 @@ class SyncConfig:
 class PoseConfig:
     """The camera pose at the stamp of the depth image."""
 
-    source: str = setting("pose", "where poses come from", choices=("pose", "odometry"), read_only=True)
+    source: str = setting("pose", "where poses come from", choices=("pose", "odometry", "tf"), read_only=True)
     timeout_s: float = setting(0.2, "a frame waits this long for a later pose, seconds", minimum=0.0, read_only=True)
     max_gap_s: float = setting(0.25, "longest interval that is interpolated, seconds", minimum=0.0, read_only=True)
+    max_speed_mps: float = setting(
+        10.0, "poses that are farther apart jumped, and are not interpolated, m/s; 0 = any", minimum=0.0, read_only=True
+    )
     buffer_s: float = setting(30.0, "poses kept, seconds", minimum=0.1, read_only=True)
 
 
@@ -56,6 +73,12 @@ class DepthConfig:
 
     scale: float = setting(
         0.0, "depth units a metre; 0 = from the encoding: millimetres for integers, metres for floats", minimum=0.0
+    )
+    register: str = setting(
+        "auto",
+        "depth of another size or camera is mapped onto colour, of another frame refused; never = taken as it is",
+        choices=("auto", "never"),
+        read_only=True,
     )
     min_m: float = setting(0.2, "nearer depth is ignored, metres", minimum=0.0)
     max_m: float = setting(6.0, "farther depth is ignored, metres", minimum=0.1)
@@ -108,9 +131,15 @@ class TrackingConfig:
 
 @dataclass(frozen=True)
 class MapConfig:
-    """The labelled voxel map."""
+    """The labelled voxel map, and the file that it outlives a restart in."""
 
     voxel_m: float = setting(0.02, "edge of a map voxel, metres", minimum=0.001, read_only=True)
+    path: str = setting("", "map file of `autoload`, `save_on_shutdown` and autosave, and where a service names none")
+    directory: str = setting("", "map files are confined to it; empty = ~/.ros/autoseg3d_ros", read_only=True)
+    allow_any_path: bool = setting(False, "map files may lie anywhere", read_only=True)
+    autoload: bool = setting(False, "begin with the map of `map.path` where there is one", read_only=True)
+    save_on_shutdown: bool = setting(False, "write the map to `map.path` at the end")
+    autosave_period_s: float = setting(0.0, "write the map to `map.path` this often, seconds; 0 = never", minimum=0.0)
 
 
 @dataclass(frozen=True)
@@ -151,6 +180,9 @@ class Config:
     seed: int = setting(0, "same frames, same seed, same bytes out", minimum=0, read_only=True)
     map_frame: str = setting("map", "frame of everything published", read_only=True)
     camera_frame: str = setting("", "optical frame; empty = that of the colour image", read_only=True)
+    autostart: bool = setting(
+        True, "the node configures and activates itself; false = a lifecycle manager does", read_only=True
+    )
     input: InputConfig = field(default_factory=InputConfig)
     sync: SyncConfig = field(default_factory=SyncConfig)
     pose: PoseConfig = field(default_factory=PoseConfig)

@@ -26,6 +26,7 @@ ARGUMENTS = {
     "namespace": ("", "namespace of the node and of what it publishes"),
     "use_sim_time": ("", "take the time from /clock; empty = only when a bag is played"),
     "params_file": (str(SHARE / "config" / "default.yaml"), "parameter file"),
+    "autostart": ("", "false = a lifecycle manager configures and activates the node"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
     "rgb_topic": ("/camera/camera/color/image_raw", "colour image"),
     "depth_topic": ("/camera/camera/aligned_depth_to_color/image_raw", "depth image, registered to colour"),
@@ -33,12 +34,20 @@ ARGUMENTS = {
     "pose_topic": ("/camera/pose", "pose of the camera's optical frame in the map frame"),
     "pose_source": ("", "pose (PoseStamped) or odometry (Odometry)"),
     "map_frame": ("", "frame of everything that is published"),
+    "device": ("", "of the network: auto, cpu, cuda or cuda:N"),
+    "weights": ("", "a .safetensors file in place of a model by name"),
+    "map_file": ("", "go on from the map in this file, where there is one, and write it there at the end"),
     "rviz": ("false", "also start RViz"),
     "rviz_config": (str(SHARE / "rviz" / "online_seg.rviz"), "what RViz shows"),
     "bag": ("", "also play this rosbag2"),
     "bag_rate": ("1.0", "speed of playing it"),
 }
-PARAMETER_OF_ARGUMENT = {"pose_source": "pose.source", "map_frame": "map_frame"}
+PARAMETER_OF_ARGUMENT = {
+    "pose_source": "pose.source",
+    "map_frame": "map_frame",
+    "device": "model.device",
+    "weights": "model.path",
+}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -68,6 +77,10 @@ def _segmenter(given: dict[str, str], use_sim_time: bool) -> Node:
         for argument, parameter in PARAMETER_OF_ARGUMENT.items()
         if given[argument]
     }
+    if given["autostart"]:
+        overrides["autostart"] = given["autostart"].lower() == "true"
+    if given["map_file"]:
+        overrides |= _parameters_of_map(Path(given["map_file"]).expanduser())
     logger = ".".join([*filter(None, given["namespace"].split("/")), "segmenter_node"])
     return Node(
         package="autoseg3d_ros",
@@ -87,6 +100,13 @@ def _segmenter(given: dict[str, str], use_sim_time: bool) -> Node:
         sigterm_timeout=STOP_S,
         sigkill_timeout=STOP_S,
     )
+
+
+def _parameters_of_map(path: Path) -> dict[str, str | bool]:
+    """Return what makes a map last; an absolute path names the folder of maps too, a relative one is below it."""
+    folder = {"map.directory": str(path.parent)} if path.is_absolute() else {}
+    name = path.name if path.is_absolute() else str(path)
+    return {"map.path": name, **folder, "map.autoload": True, "map.save_on_shutdown": True}
 
 
 def _bag_player(given: dict[str, str]) -> ExecuteProcess:

@@ -30,7 +30,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from autoseg3d_ros.ros import conversions
 from autoseg3d_ros.structures import CameraIntrinsics, RigidPose
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = float(os.environ.get("AUTOSEG3D_TEST_TIMEOUT_S", "60"))  # of what comes at once on an idle machine
 RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

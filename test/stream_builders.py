@@ -14,7 +14,7 @@ SECOND = 1000 * MS
 CAMERA = CameraIntrinsics(width=4, height=3, fx=4.0, fy=4.0, cx=1.5, cy=1.0)
 CONFIG = Config(
     sync=SyncConfig(mode="approx", slop_s=0.02),
-    pose=PoseConfig(timeout_s=0.2, max_gap_s=0.25, buffer_s=30.0),
+    pose=PoseConfig(timeout_s=0.2, max_gap_s=0.25, max_speed_mps=0.0, buffer_s=30.0),
     process=ProcessConfig(queue_size=5),
 )
 NO_TURN = (0.0, 0.0, 0.0, 1.0)

@@ -59,8 +59,8 @@ def test_missing_topic(tmp_path: Path, topic: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("info", "message"),
     [
-        (camera_info(0, scale=0.0), "expected intrinsics, got fx 0, fy 0"),
-        (camera_info(0, model="equidistant", d=(0.1, 0.1, 0.1, 0.1)), "distortion model"),
+        (camera_info(0, scale=0.0), "expected intrinsics, got a CameraInfo whose K is all zeros"),
+        (camera_info(0, model="thin_prism", d=(0.1, 0.1, 0.1, 0.1)), "distortion model"),
     ],
 )
 def test_unusable_camera_info(tmp_path: Path, info: Any, message: str) -> None:

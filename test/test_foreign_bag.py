@@ -136,7 +136,7 @@ def test_pose_that_is_not_rigid_is_left_out(tmp_path: Path, quaternion: tuple[fl
     [
         (image(10**8, "rgb8", np.zeros((24, 32, 3), np.uint8)), None),
         (image(10**8, "bayer_rggb8", np.zeros((24, 32), np.uint8)), f"{COLOUR}: expected one of the encodings rgb8"),
-        (image(10**8, "rgb8", np.zeros((12, 16, 3), np.uint8)), "expected a depth image of the colour image's 16x12"),
+        (image(10**8, "rgb8", np.zeros((12, 16, 3), np.uint8)), "expected images of the 32x24 pixels"),
     ],
 )
 def test_image_that_cannot_be_used_skips_one_frame(tmp_path: Path, message: Any, expected: str | None) -> None:

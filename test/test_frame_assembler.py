@@ -124,6 +124,18 @@ def test_not_more_pairs_wait_than_the_queue_holds():
     assert bench.pose(30).pose(100).stamps() == [30, 40, 50, 60, 70]
 
 
+def test_a_pose_that_jumps_costs_one_frame_and_is_told_once(caplog):
+    bench = Bench(replace(CONFIG, pose=replace(CONFIG.pose, max_speed_mps=10.0)))
+    for loop in range(2):
+        start_ms = 1000 * loop
+        bench.pose(start_ms, x=0).images(start_ms + 50, never, never).pose(start_ms + 100, x=3)
+        assert bench.stamps() == []
+        assert bench.images(start_ms + 150).pose(start_ms + 200, x=3.1).stamps() == [start_ms + 150]
+    assert bench.drops() == {DropReason.POSE_JUMP: 2}
+    assert "is 3.0 m from the one before" in caplog.text and "got two 3.00 m apart within 0.100 s" in caplog.text
+    assert len(caplog.records) == 2
+
+
 # --- the camera ------------------------------------------------------------------------------------------------------
 
 

@@ -20,8 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 LAUNCH_FILE = ROOT / "launch" / "online_seg.launch.py"
 RVIZ_FILE = ROOT / "rviz" / "online_seg.rviz"
 PROMISED = {
-    "namespace", "use_sim_time", "params_file", "log_level", "rgb_topic", "depth_topic", "camera_info_topic",
-    "pose_topic", "pose_source", "map_frame", "rviz", "rviz_config", "bag", "bag_rate",
+    "namespace", "use_sim_time", "params_file", "autostart", "log_level", "rgb_topic", "depth_topic",
+    "camera_info_topic", "pose_topic", "pose_source", "map_frame", "device", "weights", "map_file", "rviz",
+    "rviz_config", "bag", "bag_rate",
 }  # fmt: skip
 RUN_IT = """
 import sys
@@ -124,9 +125,10 @@ def robot(monkeypatch):
 def test_arguments_win_over_the_parameter_file(robot, tmp_path):
     import ros_harness
 
-    values = {"map_frame": "from_file", "pose.source": "odometry", "depth.max_m": 3.5}
+    values = {"map_frame": "from_file", "pose.source": "odometry", "depth.max_m": 3.5, "model.name": "none"}
     path = ros_harness.parameters_file(tmp_path, values)
     arguments = [f"params_file:={path}", "map_frame:=from_argument", "namespace:=robot7", "pose_topic:=/slam"]
+    arguments += ["autostart:=true", "device:=cpu", f"map_file:={tmp_path / 'maps' / 'hall.map'}"]
     launch = subprocess.Popen(
         [sys.executable, "-c", RUN_IT, str(LAUNCH_FILE), *arguments],
         stdout=subprocess.PIPE,
@@ -138,6 +140,10 @@ def test_arguments_win_over_the_parameter_file(robot, tmp_path):
         assert robot.get_parameter(node, "map_frame") == "from_argument"
         assert robot.get_parameter(node, "pose.source") == "odometry"
         assert robot.get_parameter(node, "depth.max_m") == 3.5
+        assert robot.get_parameter(node, "model.device") == "cpu"
+        assert robot.get_parameter(node, "map.path") == "hall.map"
+        assert robot.get_parameter(node, "map.directory") == str(tmp_path / "maps")
+        assert robot.get_parameter(node, "map.autoload") is True
         assert robot.get_parameter(node, "use_sim_time") is False
         assert ros_harness.wait_until(lambda: robot.node.count_subscribers("/slam"))
         assert robot.node.count_publishers("/robot7/instances") == 1

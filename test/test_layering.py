@@ -26,7 +26,9 @@ ENGINE = {"lifting", "mapping", "memory", "model", "tracking"}
 LEVEL_3 = {
     "build",
     "build_learned",
+    "device_memory",
     "fragment_merging",
+    "geometric_cue",
     "geometric_recognition",
     "learned_association",
     "learned_memory",
@@ -43,17 +45,22 @@ ALLOWED = {
     "model_config": frozenset({"setting"}),
     "config": frozenset({"mask_config", "model_config", "setting"}),
     "geometry": LEVEL_0,
-    **dict.fromkeys(ENGINE | {"evaluation", "stream"}, LEVEL_1),
+    **dict.fromkeys(ENGINE | {"client", "evaluation", "stream"}, LEVEL_1),
     "model": LEVEL_1 | {"memory"},
     "data": LEVEL_1 | {"stream"},
     "reporting": LEVEL_1 | {"data", "evaluation"},
     **dict.fromkeys(LEVEL_3, LEVEL_1 | ENGINE | LEVEL_3),
+    "persistence": LEVEL_1 | LEVEL_3 | {"mapping", "memory", "tracking"},
     "benchmark": LEVEL_1 | LEVEL_3 | ENGINE | {"data", "evaluation"},
     "training": LEVEL_1 | {"data", "evaluation", "lifting", "memory", "model", "tracking"},
-    "ros": LEVEL_1 | {"build", "data", "reporting", "segmenter", "stream"},
-    "cli": LEVEL_1 | ENGINE | LEVEL_3 | {"benchmark", "data", "evaluation", "reporting", "stream", "training"},
+    "ros": LEVEL_1 | {"build", "client", "data", "device_memory", "persistence", "reporting", "segmenter", "stream"},
+    "cli": LEVEL_1
+    | ENGINE
+    | LEVEL_3
+    | {"benchmark", "data", "evaluation", "persistence", "reporting", "stream", "training"},
 }
-EXCEPTIONS = {("cli/play.py", "ros.player")}  # inside a function: `autoseg3d play` needs ROS, the other commands do not
+# Inside a function: these need ROS, the other commands do not.
+EXCEPTIONS = {("cli/play.py", "ros.player"), ("cli/doctor.py", "ros.live_report")}
 
 HEAVY = {
     "onnxruntime": ("lifting/",),
@@ -64,6 +71,7 @@ HEAVY = {
         "lifting/sam_",
         "lifting/torchvision_stand_in.py",
         "build_learned.py",
+        "geometric_cue.py",
         "learned_association.py",
         "learned_recognition.py",
         "memory/",

@@ -37,7 +37,7 @@ def start_node(domain, tmp_path):
     nodes = []
 
     def start(**parameters) -> Process:
-        path = ros_harness.parameters_file(tmp_path, parameters)
+        path = ros_harness.parameters_file(tmp_path, {"model.name": "none", **parameters})
         nodes.append(Process("segmenter_node", ["--ros-args", "--params-file", str(path)], domain, tmp_path))
         return nodes[-1]
 
@@ -245,8 +245,8 @@ UNKNOWN_COLOUR = (
 )
 UNKNOWN_DEPTH = ({"depth_encoding": "64FC1"}, "/depth/image_raw: expected one of the encodings")
 OTHER_DEPTH_SIZE = (
-    {"depth": SCENE_DEPTH_M[::2, ::2]},
-    "expected a depth image of the colour image's 160x120 pixels, got 80x60",
+    {"depth": SCENE_DEPTH_M[:, ::2]},
+    "expected a depth image of the colour image's 160x120 pixels, got 80x120",
 )
 OTHER_CAMERA_SIZE = (
     {"rgb": SCENE_RGB[::2, ::2], "depth": SCENE_DEPTH_M[::2, ::2]},

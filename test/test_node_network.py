@@ -29,4 +29,4 @@ def test_the_node_runs_a_network(start_node, robot):
 def test_a_network_that_is_not_there_ends_the_node_with_a_reason(start_node):
     node = start_node(**{"model.name": "huge"})
     assert node.wait() == 1
-    assert "model.name: expected none" in node.output()
+    assert "model.name: expected auto, none" in node.output()

@@ -105,6 +105,14 @@ def test_cmake_generates_every_interface():
     assert listed == {str(path.relative_to(ROOT)) for path in [*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv")]}
 
 
+def test_pip_colcon_and_git_take_the_models_that_ship():
+    globs = setup_cfg()["options.data_files"]["share/autoseg3d_ros/models"].split()
+    assert globs == ["models/manifest.yaml", "models/*.md", "models/autoseg3d_*.safetensors"]
+    assert re.search(r"install\(DIRECTORY .*\bmodels\b.* DESTINATION share/", (ROOT / "CMakeLists.txt").read_text())
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert ignored.index("*.safetensors") < ignored.index("!models/autoseg3d_*.safetensors")  # the last one counts
+
+
 @pytest.mark.parametrize(
     ("message", "prefix", "enum"), [("Instance", "STATE_", InstanceState), ("InstanceEvent", "", EventType)]
 )

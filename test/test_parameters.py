@@ -52,7 +52,7 @@ def test_every_parameter_is_described(make_node):
     for key, field in settings.settings():
         described = node.describe_parameter(key)
         assert described.description == field.metadata["help"], key
-        assert described.read_only == field.metadata["read_only"], key
+        assert ("read-only" in described.additional_constraints) == field.metadata["read_only"], key
         for choice in field.metadata["choices"]:
             assert choice in described.additional_constraints, key
     assert node.describe_parameter("tracking.min_affinity").floating_point_range[0].to_value == 1.0
@@ -84,7 +84,7 @@ def test_values_given_at_the_start(make_node, overrides, key, value):
         ({"depth.max": 4.0}, "parameter unknown key 'depth.max'; did you mean 'depth.max_m'"),
         ({"depth.max_m": -1.0}, "parameter depth.max_m: expected a value ≥ 0.1, got -1"),
         ({"depth.max_m": "far"}, "parameter depth.max_m: expected float, got 'far'"),
-        ({"pose.source": "gps"}, "parameter pose.source: expected one of pose, odometry, got 'gps'"),
+        ({"pose.source": "gps"}, "parameter pose.source: expected one of pose, odometry, tf, got 'gps'"),
         ({"map_frame": 3}, "parameter map_frame: expected str, got 3"),
         ({"input.qos": "sensor"}, "parameter input.qos: expected one of SYSTEM_DEFAULT"),
     ],
@@ -95,9 +95,9 @@ def test_wrong_values_at_the_start_are_named(make_node, overrides, message):
     assert message in str(caught.value)
 
 
-def watched(node: Node) -> list[Config]:
+def watched(node: Node, *, is_fixed: bool = True) -> list[Config]:
     seen: list[Config] = []
-    parameters.watch(node, parameters.declare(node), seen.append)
+    parameters.watch(node, parameters.declare(node), seen.append, is_fixed=lambda: is_fixed)
     return seen
 
 
@@ -129,6 +129,20 @@ def test_a_wrong_change_is_refused_with_a_reason(make_node, name, value, reason)
     assert reason in result.reason
     assert node.get_parameter(name).value == before
     assert seen == []
+
+
+def test_before_configure_every_setting_may_be_set(make_node):
+    node = make_node()
+    seen = watched(node, is_fixed=False)
+    assert node.set_parameters([Parameter("map_frame", value="odom")])[0].successful
+    assert not node.set_parameters([Parameter("pose.source", value="gps")])[0].successful
+    assert [config.map_frame for config in seen] == ["odom"]
+
+
+def test_a_read_only_setting_may_be_set_to_what_it_is(make_node):
+    node = make_node()
+    watched(node)
+    assert node.set_parameters([Parameter("map_frame", value="map")])[0].successful
 
 
 def test_a_wrong_one_among_several_changes_nothing(make_node):

@@ -21,6 +21,7 @@ from autoseg3d_ros.data.topics import CAMERA_FRAME, WRITTEN_TOPICS
 from autoseg3d_ros.msg import InstanceArray
 from autoseg3d_ros.ros import conversions
 from autoseg3d_ros.ros.player import Pace
+from autoseg3d_ros.stream.messages import camera_of_info, colour_image, depth_image
 
 NUM_FRAMES = 5
 
@@ -85,9 +86,9 @@ def test_every_bit_of_every_frame_arrives(start_player, listener, tmp_path):
         assert wait_until(lambda messages=messages: len(messages) >= NUM_FRAMES)
         assert stamps(messages) == [frame.stamp_ns for frame in frames]
     for index, frame in enumerate(frames):
-        assert np.array_equal(conversions.colour(listener.colour[index], "colour"), frame.rgb)
-        assert np.array_equal(conversions.depth_m(listener.depth[index], 0.0, "depth"), frame.depth_m)
-        assert conversions.camera(listener.info[index], "info") == (SMALL_CAMERA, ())
+        assert np.array_equal(colour_image(listener.colour[index], "colour"), frame.rgb)
+        assert np.array_equal(depth_image(listener.depth[index], 0.0, "depth"), frame.depth_m)
+        assert camera_of_info(listener.info[index], "info") == (SMALL_CAMERA, (), "")
         assert conversions.pose(listener.pose[index].pose) == frame.pose
     assert {message.header.frame_id for message in (*listener.colour, *listener.depth)} == {CAMERA_FRAME}
     assert {message.header.frame_id for message in listener.pose} == {"map"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -18,6 +18,33 @@ SECOND = 1000 * MS
 def pose_at(x, angle=0.0, axis=(0.0, 0.0, 1.0)):
     quaternion = Rotation.from_rotvec(angle * np.asarray(axis)).as_quat()
     return RigidPose((float(x), 0.0, 0.0), tuple(quaternion.tolist()))
+
+
+@pytest.mark.parametrize(
+    ("step_m", "max_speed_mps", "is_jump"),
+    [
+        (3.0, 10.0, True),
+        (1.01, 10.0, True),
+        (0.99, 10.0, False),
+        (0.49, 1.0, False),  # may be noise
+        (0.51, 1.0, True),
+        (3.0, 0.0, False),
+        (3.0, 50.0, False),
+    ],
+)
+def test_a_pose_that_jumps_is_not_interpolated(step_m, max_speed_mps, is_jump):
+    poses = PoseBuffer(30.0, 0.25, max_speed_mps)
+    assert poses.newest_jump_m() == 0.0
+    poses.add(0, pose_at(0.0))
+    assert poses.newest_jump_m() == 0.0
+    poses.add(100 * MS, pose_at(step_m))
+    assert poses.newest_jump_m() == (step_m if is_jump else 0.0)
+    found = poses.lookup(50 * MS)
+    if is_jump:
+        assert found == PoseMiss(PoseMissReason.JUMP, 100 * MS, step_m)
+    else:
+        assert isinstance(found, RigidPose) and found.translation_m[0] == pytest.approx(step_m / 2)
+    assert isinstance(poses.lookup(100 * MS), RigidPose), "a pose that is there needs no neighbour"
 
 
 def buffer_of(*stamps_ms, buffer_s=30.0, max_gap_s=0.25):
@@ -128,6 +155,7 @@ def test_an_interpolated_pose_lies_between(start, end, fraction):
     assert angle_between(pose, end) == pytest.approx((1 - fraction) * whole, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(
     axis=st.tuples(numbers, numbers, numbers).map(np.array).filter(lambda axis: np.linalg.norm(axis) > 0.1),
     rate=st.floats(-3, 3),  # radians a second: less than half a turn between neighbours

@@ -74,6 +74,19 @@ def test_colour_is_bilinear(distortion):
     assert np.abs(rectified[inside] - expected[inside]).max() <= 1.0
 
 
+def test_a_fisheye_bends_by_the_angle():
+    """By the formula of OpenCV's manual: theta (1 + k1 theta² + k2 theta⁴ + ...)."""
+    fisheye = (0.1, -0.02, 0.0, 0.0)
+    labels = np.arange(1, 48 * 64 + 1, dtype=np.int32).reshape(48, 64)
+    rectified = Rectifier(CAMERA, fisheye, "equidistant").rectify_labels(labels)
+    x, y = (50 - CAMERA.cx) / CAMERA.fx, (10 - CAMERA.cy) / CAMERA.fy
+    radius = np.hypot(x, y)
+    angle = np.arctan(radius)
+    bend = angle * (1 + fisheye[0] * angle**2 + fisheye[1] * angle**4) / radius
+    assert rectified[10, 50] == labels[round(y * bend * CAMERA.fy + CAMERA.cy), round(x * bend * CAMERA.fx + CAMERA.cx)]
+    assert (rectified != Rectifier(CAMERA, fisheye).rectify_labels(labels)).any(), "not the model of as many numbers"
+
+
 @pytest.mark.parametrize(
     ("model", "coefficients", "checked"),
     [
@@ -83,6 +96,7 @@ def test_colour_is_bilinear(distortion):
         ("plumb_bob", [0.1, 0, 0, 0, 0], (0.1, 0.0, 0.0, 0.0, 0.0)),
         ("rational_polynomial", RATIONAL, RATIONAL),
         ("", BARREL, BARREL),
+        ("equidistant", BARREL, BARREL),
     ],
 )
 def test_distortion_of_a_camera_info(model, coefficients, checked):
@@ -92,7 +106,7 @@ def test_distortion_of_a_camera_info(model, coefficients, checked):
 @pytest.mark.parametrize(
     ("model", "coefficients", "parts"),
     [
-        ("equidistant", BARREL, ("plumb_bob or rational_polynomial", "'equidistant'")),
+        ("thin_prism", BARREL, ("plumb_bob, rational_polynomial, equidistant", "'thin_prism'")),
         ("plumb_bob", RATIONAL, ("4 or 5", "got 8")),
         ("", (0.1,), ("4 or 5 or 8", "got 1")),
         ("plumb_bob", (np.nan, 0, 0, 0), ("finite", "nan")),

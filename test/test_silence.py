@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -40,6 +41,7 @@ def counts(received=(0, 0, 0, 0), *, pairs=0, processed=0, failed=0, slop_s=math
             counts((9, 9, 1, 9), pairs=9, pose_timeout=7, pose_gap=1),
             "images pair, but no frame is finished (dropped: 7 pose_timeout, 1 pose_gap)",
         ),
+        (dataclasses.replace(counts(), is_paused=True), "paused; call ~/pause with `data: false` to go on"),
         (counts((9, 9, 1, 9), pairs=9, failed=9), "9 frames failed, see the errors above (dropped: none)"),
     ],
 )
@@ -60,5 +62,7 @@ def test_it_is_said_once_until_the_next_output():
     watch = SilenceWatch(counts(), now_s=0.0)
     assert watch.check(counts(), now_s=5.0)
     assert watch.check(counts(), now_s=6.0) is None
+    assert watch.line and "no output for 5 s" in watch.line, "whoever asks is told as long as it lasts"
     assert watch.check(counts((1, 1, 1, 1), processed=1), now_s=7.0) is None
+    assert watch.line is None
     assert watch.check(counts((1, 1, 1, 1), processed=1), now_s=12.0)

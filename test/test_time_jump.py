@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import pytest
@@ -22,6 +23,9 @@ CURRENT, JUMPED, STALE = StampVerdict.CURRENT, StampVerdict.JUMPED, StampVerdict
         [("a", 9.0, CURRENT), ("b", 9.0, CURRENT), ("a", 0.0, JUMPED), ("b", 10.1, CURRENT), ("b", 10.2, CURRENT)],
         [("a", 1.2, CURRENT), ("b", 0.9, CURRENT), ("a", 0.0, JUMPED), ("b", 0.0, CURRENT), ("b", 0.1, CURRENT)],
         [("a", 9.0, CURRENT), ("a", 0.0, JUMPED), ("a", 9.0, CURRENT), ("a", 0.0, JUMPED)],
+        [("a", 9.0, CURRENT), ("a", 0.0, JUMPED), ("b", 9.1, STALE), ("b", 0.0, CURRENT)],  # b was not heard before
+        [("a", 9.0, CURRENT), ("b", 9.0, CURRENT), ("a", 0.0, JUMPED), ("b", 8.9, STALE), ("b", 0.1, CURRENT)],
+        [("a", 9.0, CURRENT), ("a", 0.0, JUMPED), ("a", 8.9, CURRENT), ("b", 8.9, CURRENT), ("b", 9.1, CURRENT)],
     ],
 )
 def test_jump_detector(observed):
@@ -85,6 +89,17 @@ def test_whichever_topic_jumps_first_the_jump_is_one(first):
     assert (pair.colour_stamp_ns, pair.epoch, bench.assembler.epoch) == (0, 1, 1)
     assert bench.images(50).pose(50).stamps() == [50]
     assert bench.assembler.epoch == 1
+
+
+def test_the_frames_before_and_after_a_jump_may_come_mixed():
+    """Topics keep no order between them: here each brings its first frame and the one after the jump at once."""
+    for order in itertools.permutations(["pose", "colour", "depth"]):
+        bench = Bench()
+        for topic in order:
+            for stamp_ms in (10_000, 0):
+                {"pose": bench.pose, "colour": bench.colour, "depth": bench.depth}[topic](stamp_ms)
+        (pair,) = bench.poll()
+        assert (pair.colour_stamp_ns, pair.epoch, bench.assembler.epoch) == (0, 1, 1), order
 
 
 def test_images_that_jump_before_the_poses_wait_for_them():

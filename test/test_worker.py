@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -15,10 +16,13 @@ pytest.importorskip("autoseg3d_ros.msg", reason="ROS overlay not sourced: `sourc
 from ros_harness import wait_until
 
 from autoseg3d_ros import config as settings
+from autoseg3d_ros import device_memory
 from autoseg3d_ros.config import Config, ConfigError
-from autoseg3d_ros.ros import worker
+from autoseg3d_ros.ros import failure_log
 from autoseg3d_ros.ros.outputs import Pace
-from autoseg3d_ros.ros.worker import Worker
+from autoseg3d_ros.ros.requests import NoAnswerError
+from autoseg3d_ros.ros.worker import Feed, Worker
+from autoseg3d_ros.stream.drops import DropReason
 from autoseg3d_ros.stream.frame_assembler import FrameAssembler
 from autoseg3d_ros.stream.mailbox import Mailbox
 from autoseg3d_ros.stream.posed_pair import PosedPair
@@ -51,13 +55,13 @@ class Segmenter:
         self.reset()
 
     def reset(self) -> None:
-        self.state = types.SimpleNamespace(map_id=object(), stamps=[])
+        self.state = types.SimpleNamespace(map_id=object(), stamps=[], learned=None)
 
     def step(self, frame):
         if frame.stamp_ns in self.errors:
             raise self.errors[frame.stamp_ns]
         self.state.stamps.append(frame.stamp_ns)
-        return frame.stamp_ns
+        return types.SimpleNamespace(stamp_ns=frame.stamp_ns, stage_ms={"masks": 7.0})
 
 
 class Outputs:
@@ -72,7 +76,7 @@ class Outputs:
         self.last_state: object = None
 
     def publish_frame(self, segmented, map_id, camera_frame, waits_ms) -> None:
-        self.frames.append(segmented)
+        self.frames.append(segmented.stamp_ns)
         self.camera_frames.append(camera_frame)
         self.waits_ms.append(waits_ms)
 
@@ -98,12 +102,18 @@ class Bench:
         self.outputs = Outputs()
         self.mailbox: Mailbox[PosedPair] = Mailbox(config.process)
         self.stop_requested = threading.Event()
-        self.worker = Worker(config, self.build, FrameAssembler(config), self.mailbox, self.outputs)
-        self.worker.start(lambda: "optical", self.stop_requested.set)
+        self.configs: list[Config] = []
+        self.worker = Worker(config, self.build, FrameAssembler(config), self.outputs)
+        self.worker.start(self.stop_requested.set)
+        self.worker.activate(self.feed())
+
+    def feed(self) -> Feed:
+        return Feed(self.mailbox, lambda: "optical", lambda: 5_000_000_000)
 
     def build(self, config: Config) -> Segmenter:
         if config.masks.fragments == 13:
             raise ConfigError("thirteen")
+        self.configs.append(config)
         self.segmenters.append(Segmenter(self.errors))
         return self.segmenters[-1]
 
@@ -161,7 +171,7 @@ def test_an_error_in_a_frame_is_logged_with_it_and_the_next_one_is_taken(make_be
 
 
 def test_failures_without_end_are_told_now_and_then(make_bench, caplog, monkeypatch):
-    monkeypatch.setattr(worker, "_REPEAT_S", 0.5)
+    monkeypatch.setattr(failure_log, "_REPEAT_S", 0.5)
     bench = make_bench(errors={stamp: RuntimeError("broken") for stamp in range(1, 10)})
     with caplog.at_level(logging.ERROR):
         bench.work(a_pair(1), a_pair(2), a_pair(3))
@@ -176,7 +186,7 @@ def test_failures_without_end_are_told_now_and_then(make_bench, caplog, monkeypa
 
 def test_a_pair_that_gives_no_frame_is_passed_over(make_bench):
     bench = make_bench()
-    bench.work(a_pair(1, depth_shape=(6, 8)), a_pair(2))
+    bench.work(a_pair(1, depth_shape=(5, 4)), a_pair(2))
     bench.worker.stop()
     assert bench.outputs.frames == [2]
 
@@ -224,6 +234,113 @@ def test_settings_that_do_not_fit_leave_everything_as_it_was(make_bench, caplog)
         bench.worker.stop()
     assert bench.outputs.frames == [1]
     assert [record.getMessage() for record in caplog.records] == ["between two frames: ConfigError: thirteen"]
+
+
+def test_what_is_asked_is_done_between_two_frames(make_bench):
+    bench = make_bench()
+    bench.work(a_pair(1))
+    assert wait_until(lambda: bench.worker.num_processed == 1)
+    assert bench.worker.ask(lambda segmenter: list(segmenter.state.stamps)) == [1]
+    with pytest.raises(ZeroDivisionError):
+        bench.worker.ask(lambda segmenter: 1 / 0)
+    bench.work(a_pair(2))
+    bench.worker.stop()
+    assert bench.outputs.frames == [1, 2]
+    assert bench.worker.num_failed == 0, "the failure is that of whoever asked"
+
+
+def test_what_is_asked_too_late_is_not_done_at_all(make_bench):
+    bench = make_bench()
+    release = threading.Event()
+    hold = threading.Thread(target=lambda: bench.worker.ask(lambda segmenter: release.wait(10)))
+    hold.start()
+    assert wait_until(lambda: not bench.worker._requests._queue.qsize())
+    done: list[int] = []
+    with pytest.raises(NoAnswerError, match=r"took longer than 0\.2 s; nothing was changed"):
+        bench.worker.ask(lambda segmenter: done.append(1), timeout_s=0.2)
+    release.set()
+    hold.join()
+    bench.worker.ask(lambda segmenter: None)
+    bench.worker.stop()
+    assert done == []
+    with pytest.raises(NoAnswerError, match="shut down"):
+        bench.worker.ask(lambda segmenter: done.append(2))
+
+
+def test_inactive_drops_the_weights_and_keeps_the_state(make_bench):
+    bench = make_bench(settings.replace(EVERY_FRAME, {"model.name": "tiny"}))
+    bench.work(a_pair(1))
+    bench.worker.deactivate()
+    assert bench.outputs.last_state.stamps == [1]
+    assert bench.configs[-1].model.name == "none", "what is left has no network"
+    bench.mailbox.put(a_pair(2))
+    assert bench.worker.ask(lambda segmenter: list(segmenter.state.stamps)) == [1]
+    assert len(bench.mailbox) == 1, "a frame was taken while inactive"
+
+    bench.worker.activate(bench.feed())
+    bench.work(a_pair(3))
+    bench.worker.stop()
+    assert bench.configs[-1].model.name == "tiny"
+    assert bench.segmenters[-1].state.stamps == [1, 2, 3]
+    assert bench.segmenters[-1].state is bench.segmenters[0].state
+
+
+def test_an_activation_that_fails_can_be_tried_again(make_bench):
+    bench = make_bench()
+    bench.worker.deactivate()
+    bench.errors[0] = RuntimeError("no memory on the device")  # stamp 0 is that of the frame it warms up with
+    with pytest.raises(RuntimeError, match="no memory"):
+        bench.worker.activate(bench.feed())
+    del bench.errors[0]
+    bench.worker.activate(bench.feed())
+    bench.work(a_pair(1))
+    bench.worker.stop()
+    assert bench.outputs.frames == [1]
+
+
+def test_another_map_while_inactive_is_put_into_a_whole_segmenter(make_bench):
+    bench = make_bench(settings.replace(EVERY_FRAME, {"model.name": "tiny"}))
+    bench.worker.deactivate()
+    bench.worker.replace_map(lambda segmenter: segmenter.state.stamps.append(99))
+    assert [config.model.name for config in bench.configs] == ["tiny", "none", "tiny", "none"]
+    assert bench.outputs.num_forgotten == 1
+    assert bench.worker.ask(lambda segmenter: segmenter.state.stamps) == [99]
+
+
+def test_paused_frames_are_dropped_and_counted(make_bench):
+    bench = make_bench()
+    bench.worker.is_paused = True
+    bench.work(a_pair(1), a_pair(2))
+    assert wait_until(lambda: bench.worker.drops.by_reason() == {DropReason.PAUSED: 2})
+    bench.worker.is_paused = False
+    bench.work(a_pair(3))
+    bench.worker.stop()
+    assert bench.outputs.frames == [3]
+
+
+def test_out_of_memory_costs_the_frame_and_the_second_time_what_is_dear(make_bench, monkeypatch):
+    freed: list[str] = []
+    monkeypatch.setattr(device_memory, "release_cached_memory", lambda: freed.append("cache"))
+    monkeypatch.setattr(device_memory, "forget_places", lambda state: freed.append("places"))
+    full = MemoryError("full")
+    bench = make_bench(errors={1: full, 3: full, 4: full, 6: RuntimeError("something else")})
+    bench.work(*(a_pair(stamp) for stamp in range(1, 8)))
+    bench.worker.stop()
+    assert freed == ["cache", "cache", "cache", "places"]
+    assert bench.outputs.frames == [2, 5, 7]
+    assert (bench.worker.num_out_of_memory, bench.worker.num_failed) == (3, 4)
+
+
+def test_the_age_of_a_frame(make_bench):
+    bench = make_bench()
+    received_ns = time.monotonic_ns() - 40_000_000
+    bench.work(dataclasses.replace(a_pair(4_000_000_000), received_ns=received_ns))
+    assert wait_until(lambda: bench.worker.num_processed == 1)
+    bench.worker.stop()
+    frames = bench.worker.statistics.summary(time.monotonic())
+    assert frames.age_ms.p50 >= 40.0
+    assert frames.stamp_age_ms.p50 == 1000.0
+    assert set(frames.stage_ms) == {"sync_wait", "pose_wait", "masks"}
 
 
 @pytest.mark.parametrize(

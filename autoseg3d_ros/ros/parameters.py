@@ -15,6 +15,7 @@ from autoseg3d_ros.config import Config, ConfigError
 
 _LARGEST_INT = 2**63 - 1
 _LARGEST_FLOAT = 1.7976931348623157e308
+_READ_ONLY = {name for name, field in settings.settings() if field.metadata["read_only"]}
 _OF_RCLPY = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 
 
@@ -37,15 +38,24 @@ def declare(node: Node) -> Config:
     return config
 
 
-def watch(node: Node, config: Config, on_change: Callable[[Config], None]) -> None:
-    """Check every later change of a parameter against the settings, and call `on_change` with the config it gives."""
+def watch(node: Node, config: Config, on_change: Callable[[Config], None], is_fixed: Callable[[], bool]) -> None:
+    """Check every later change of a parameter against the settings, and call `on_change` with the config it gives.
+
+    While `is_fixed`, a setting that is read-only keeps its value.
+    """
     current = config
 
     def check(parameters: list[Parameter]) -> SetParametersResult:
+        ours = _ours(parameters)
         try:
-            settings.replace(current, _ours(parameters))
+            changed = settings.as_flat_dict(settings.replace(current, ours))
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        before = settings.as_flat_dict(current)
+        fixed = [name for name in ours if name in _READ_ONLY and changed[name] != before[name]]
+        if fixed and is_fixed():
+            reason = f"{fixed[0]}: read-only until the node is cleaned up (it is {before[fixed[0]]!r})"
+            return SetParametersResult(successful=False, reason=reason)
         return SetParametersResult(successful=True)
 
     def apply(parameters: list[Parameter]) -> None:
@@ -62,11 +72,10 @@ def watch(node: Node, config: Config, on_change: Callable[[Config], None]) -> No
 def descriptor(name: str, field: dataclasses.Field) -> ParameterDescriptor:
     """Return what `ros2 param describe` says of one setting."""
     low, high, choices = (field.metadata[key] for key in ("minimum", "maximum", "choices"))
-    described = ParameterDescriptor(
-        name=name,
-        description=field.metadata["help"],
-        read_only=field.metadata["read_only"],
-        additional_constraints=f"one of {', '.join(choices)}" if choices else "",
+    constraints = [f"one of {', '.join(choices)}"] if choices else []
+    constraints += ["read-only from configure to cleanup"] if field.metadata["read_only"] else []
+    described = ParameterDescriptor(  # rclpy's own read_only is for ever
+        name=name, description=field.metadata["help"], additional_constraints="; ".join(constraints)
     )
     if low is None and high is None:
         return described

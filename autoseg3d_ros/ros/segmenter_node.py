@@ -1,89 +1,170 @@
-"""The node: declares parameters, connects inputs, worker and outputs, and says what has become of the frames."""
+"""The node: declares parameters, goes through the states of a lifecycle, and says what has become of the frames."""
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
-from autoseg3d_ros.build import build_segmenter
+from autoseg3d_ros import device_memory
 from autoseg3d_ros.config import Config, ConfigError
 from autoseg3d_ros.ros import parameters
-from autoseg3d_ros.ros.inputs import Inputs
+from autoseg3d_ros.ros.diagnostics import Diagnostics
 from autoseg3d_ros.ros.log_forwarding import RosLogHandler
-from autoseg3d_ros.ros.outputs import Outputs
-from autoseg3d_ros.ros.silence import Counts, SilenceWatch
+from autoseg3d_ros.ros.pipeline import POLL_S, Pipeline
+from autoseg3d_ros.ros.services import Services
 from autoseg3d_ros.ros.stop_signals import StopSignals
-from autoseg3d_ros.ros.worker import Worker
-from autoseg3d_ros.stream.frame_assembler import FrameAssembler
-from autoseg3d_ros.stream.mailbox import Mailbox
-from autoseg3d_ros.stream.posed_pair import PosedPair
 
-_POLL_S = 0.1  # how often the time-outs of pairs are looked at, and whether the program is to end
 _WATCH_S = 1.0
+_NUM_THREADS = 4  # transitions, parameters and messages; saving; the other services; diagnostics
+
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-class SegmenterNode(Node):
+class SegmenterNode(LifecycleNode):
     """Posed RGB-D images in, persistent instances out."""
 
     def __init__(self, request_stop: Callable[[], None]) -> None:
-        """Subscribe and begin to work. Raises ConfigError for a parameter that cannot be used."""
+        """Declare the parameters; unconfigured. Raises ConfigError for a parameter that cannot be used."""
         super().__init__("segmenter_node", automatically_declare_parameters_from_overrides=True)
         self._log_handler = RosLogHandler(self.get_logger())
         self._log_handler.attach()
-        config = parameters.declare(self)
-        self._assembler = FrameAssembler(config)
-        self._mailbox: Mailbox[PosedPair] = Mailbox(config.process)
-        self._inputs = Inputs(self, config, self._assembler, self._mailbox)
-        self._worker = Worker(config, build_segmenter, self._assembler, self._mailbox, Outputs(self, config))
-        self._worker.start(lambda: self._inputs.camera_frame, request_stop)
-        parameters.watch(self, config, self._configure)
-        self._watch = SilenceWatch(self._counts(), time.monotonic())
+        self.config = parameters.declare(self)
+        self.pipeline: Pipeline | None = None
+        self._request_stop = request_stop
+        parameters.watch(self, self.config, self._change, is_fixed=lambda: self.pipeline is not None)
+        _answer_impossible_transitions(self)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # with simulated time these go on
-        self.create_timer(_POLL_S, self._inputs.hand_over, clock=steady)
+        self.create_timer(POLL_S, self._hand_over, clock=steady)
         self.create_timer(_WATCH_S, self._report_silence, clock=steady)
-        self.get_logger().info(f"waiting for {', '.join(self._inputs.num_received)}")
+        Services(self, lambda: self.pipeline)
+        Diagnostics(self, lambda: self.pipeline)
+
+    def autostart(self) -> bool:
+        """Configure and activate; return whether both went well, the reason is logged."""
+        return self.trigger_configure() == _SUCCESS and self.trigger_activate() == _SUCCESS
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load, build and warm up; where that fails the reason is logged, and it can be tried again."""
+
+        def build() -> None:
+            self.pipeline = Pipeline(self, self.config, self._request_stop)
+
+        return self._attempt("configure", build)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and take frames; where that fails the node stays inactive, and it can be tried again."""
+
+        def begin() -> None:
+            self._configured().activate()
+            self.get_logger().info(f"waiting for {', '.join(self._configured().topics())}")
+
+        return self._attempt("activate", begin)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Finish the frame in hand, keep map and ids, and free the device."""
+        self._configured().deactivate()
+        return _SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Drop everything, the map too."""
+        self._drop()
+        return _SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End, from every state."""
+        self._drop()
+        return _SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Drop what is left after a transition that raised: the node is then unconfigured, and can be configured."""
+        self.get_logger().error(f"a transition from {state.label} failed: the node is unconfigured now")
+        try:
+            self._drop()
+        except Exception as error:
+            self.pipeline = None
+            self.get_logger().error(f"{type(error).__name__}: {error}")
+        return _SUCCESS
 
     def close(self) -> None:
-        """Finish the frame in hand, publish the last state, and leave ROS."""
-        self._worker.stop()
-        self._report_totals()
+        """Finish the frame in hand, publish the last state, save the map where that is wanted, and leave ROS."""
+        if self.pipeline is not None:
+            self.trigger_shutdown()
         self._log_handler.detach()
         self.destroy_node()
 
-    def _configure(self, config: Config) -> None:
-        self._inputs.configure(config)
-        self._worker.configure(config)
+    def _configured(self) -> Pipeline:
+        assert self.pipeline is not None, "the states of a lifecycle node have this order"
+        return self.pipeline
+
+    def _attempt(self, name: str, action: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            action()
+        except Exception as error:  # of a model, a library, a driver: any
+            kind = "" if isinstance(error, ConfigError) else f"{type(error).__name__}: "
+            self.get_logger().error(f"{name} failed: {kind}{error}")
+            return _FAILURE
+        return _SUCCESS
+
+    def _drop(self) -> None:
+        pipeline, self.pipeline = self.pipeline, None
+        if pipeline is not None:
+            pipeline.close()
+            self.get_logger().info(pipeline.totals())
+            del pipeline
+            gc.collect()  # the network goes now, not some time
+            device_memory.release_cached_memory()
+
+    def _change(self, config: Config) -> None:
+        self.config = config
+        if self.pipeline is not None:
+            self.pipeline.configure(config)
+
+    def _hand_over(self) -> None:
+        if self.pipeline is not None:
+            self.pipeline.hand_over()
 
     def _report_silence(self) -> None:
-        line = self._watch.check(self._counts(), time.monotonic())
+        line = None if self.pipeline is None else self.pipeline.check_silence(time.monotonic())
         if line:
             self.get_logger().warning(line)
 
-    def _report_totals(self) -> None:
-        counts = self._counts()
-        drops = ", ".join(f"{count} {reason.value}" for reason, count in counts.drops.items()) or "none"
-        self.get_logger().info(f"processed {counts.num_processed} frames, failed {counts.num_failed}, dropped {drops}")
 
-    def _counts(self) -> Counts:
-        stats = self._assembler.stats()
-        return Counts(
-            received=dict(self._inputs.num_received),
-            once_is_enough=self._inputs.camera_info_topic,
-            drops=Counter(stats.drops) + Counter(stats.sync.drops) + Counter(self._mailbox.drops),
-            num_pairs=stats.sync.num_pairs,
-            num_processed=self._worker.num_processed,
-            num_failed=self._worker.num_failed,
-            needed_slop_s=stats.sync.needed_slop_s,
-        )
+def _answer_impossible_transitions(node: LifecycleNode) -> None:
+    """Answer with `success: false` to a transition that the present state does not have: rclpy raises, which would end
+    the node.
+    """
+    service = node._service_change_state
+    change_state = service.callback
+
+    def answer(request: Any, response: Any) -> Any:
+        try:
+            return change_state(request, response)
+        except RuntimeError as error:  # RCLError
+            node.get_logger().error(f"change_state: {error}")
+            response.success = False
+            return response
+
+    service.callback = answer
+
+
+class _Executor(MultiThreadedExecutor):
+    """Ends its callbacks before what they use is destroyed."""
+
+    def shutdown(self, timeout_sec: float | None = None) -> bool:
+        """Begin nothing more, and wait for what has begun."""
+        is_done = super().shutdown(timeout_sec)
+        self._executor.shutdown(wait=True)
+        return is_done
 
 
 def main() -> int:
@@ -96,13 +177,15 @@ def main() -> int:
         except (ConfigError, RuntimeError) as error:  # RuntimeError: what rcl finds wrong with arguments and files
             print(f"segmenter_node: {error}", file=sys.stderr)
             return 1
-        executor = SingleThreadedExecutor()
+        executor = _Executor(_NUM_THREADS)
         executor.add_node(node)
         try:
+            if node.config.autostart and not node.autostart():
+                return 1
             while not stop.is_set():
-                executor.spin_once()
+                executor.spin_once(timeout_sec=POLL_S)
         finally:
-            node.close()
             executor.shutdown()
+            node.close()
             rclpy.shutdown()
     return 0

@@ -23,29 +23,34 @@ class Counts:
     num_processed: int
     num_failed: int
     needed_slop_s: float  # NaN where nothing was measured
+    is_paused: bool = False
 
 
 class SilenceWatch:
     """Compares the counts with those of the last output."""
 
     def __init__(self, counts: Counts, now_s: float) -> None:
+        self.line: str | None = None  # what is missing now, None while frames come out
         self._before, self._since_s, self._told = counts, now_s, False
 
     def check(self, counts: Counts, now_s: float) -> str | None:
         """Return one line after SILENCE_S without an output, once until the next output; None otherwise."""
         if counts.num_processed != self._before.num_processed:
-            self._before, self._since_s, self._told = counts, now_s, False
-        if self._told or now_s - self._since_s < SILENCE_S:
+            self._before, self._since_s, self._told, self.line = counts, now_s, False, None
+        if now_s - self._since_s < SILENCE_S:
             return None
-        self._told = True
-        return f"no output for {SILENCE_S:g} s: {_cause(self._before, counts)}"
+        self.line = f"no output for {SILENCE_S:g} s: {_cause(self._before, counts)}"
+        is_new, self._told = not self._told, True
+        return self.line if is_new else None
 
 
 def _cause(before: Counts, now: Counts) -> str:
+    if now.is_paused:
+        return "paused; call ~/pause with `data: false` to go on"
     silent = [
         topic
         for topic, count in now.received.items()
-        if count == (0 if topic == now.once_is_enough else before.received[topic])
+        if count == (0 if topic == now.once_is_enough else before.received.get(topic, 0))
     ]
     if silent:
         return f"no messages on {', '.join(silent)}"

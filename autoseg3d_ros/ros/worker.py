@@ -5,72 +5,181 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
+from autoseg3d_ros import config as settings
+from autoseg3d_ros import device_memory
 from autoseg3d_ros.config import Config
+from autoseg3d_ros.ros.failure_log import FailureLog
+from autoseg3d_ros.ros.frame_statistics import FrameStatistics, PublishedFrame
 from autoseg3d_ros.ros.outputs import Outputs
+from autoseg3d_ros.ros.requests import ANSWER_S, Requests
+from autoseg3d_ros.ros.warm_up import warm_up
 from autoseg3d_ros.segmenter import OnlineSegmenter
+from autoseg3d_ros.stream.drops import DropCounts, DropReason
 from autoseg3d_ros.stream.frame_assembler import FrameAssembler
 from autoseg3d_ros.stream.mailbox import Mailbox
 from autoseg3d_ros.stream.posed_pair import PosedPair, seconds
 
 logger = logging.getLogger(__name__)
 
+Answer = TypeVar("Answer")
+
 _IDLE_S = 0.1  # how often the state is offered to the outputs while no frames come
-_REPEAT_S = 5.0
+_WITHOUT_WEIGHTS = {"model.name": "none", "model.path": "", "masks.source": "regions"}
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Where the frames come from while the node is active."""
+
+    mailbox: Mailbox[PosedPair]
+    camera_frame: Callable[[], str]  # the frame of the images
+    now_ns: Callable[[], int]  # by the clock of the stamps
 
 
 class Worker:
-    """Runs until `stop`. A frame that fails is logged and counted, and the next one is taken."""
+    """Runs from `start` to `stop`, and takes frames from `activate` to `deactivate`.
+
+    A frame that fails is logged and counted, and the next one is taken. While no frames are taken, the weights are
+    dropped; the state waits on the CPU, and can be read.
+    """
 
     def __init__(
-        self,
-        config: Config,
-        build: Callable[[Config], OnlineSegmenter],
-        assembler: FrameAssembler,
-        mailbox: Mailbox[PosedPair],
-        outputs: Outputs,
+        self, config: Config, build: Callable[[Config], OnlineSegmenter], assembler: FrameAssembler, outputs: Outputs
     ) -> None:
+        """Build the segmenter and let it work on a frame of its own. Raises whatever that does."""
         self.num_processed = 0
         self.num_failed = 0
+        self.num_out_of_memory = 0
+        self.is_paused = False
+        self.last_stamp_ns = 0
+        self.drops = DropCounts()
+        self.statistics = FrameStatistics()
+        self.between_frames: Callable[[OnlineSegmenter], None] = lambda _segmenter: None
         self._config = self._wanted = config
         self._build = build
-        self._segmenter = build(config)
-        self._assembler, self._mailbox, self._outputs = assembler, mailbox, outputs
+        self.segmenter = warm_up(build(config))  # of the thread, once it has begun
+        self._is_awake = True  # whether the segmenter has its weights
+        self._feed: Feed | None = None
+        self._assembler, self._outputs = assembler, outputs
         self._epoch = assembler.epoch
-        self._failures = _FailureLog()
+        self._not_before_s = 0.0
+        self._num_out_of_memory_in_a_row = 0
+        self._failures = FailureLog()
+        self._requests = Requests()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="segmenter")
 
-    def start(self, camera_frame: Callable[[], str], request_stop: Callable[[], None]) -> None:
-        """Begin to work; `camera_frame` names the frame of the images, `request_stop` asks the program to end."""
-        self._camera_frame, self._request_stop = camera_frame, request_stop
+    def start(self, request_stop: Callable[[], None]) -> None:
+        """Begin to answer; `request_stop` asks the program to end."""
+        self._request_stop = request_stop
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish the frame in hand, publish the last state, and return when the thread has ended."""
+    def activate(self, feed: Feed) -> None:
+        """Take frames from `feed`; builds what `deactivate` has dropped. Raises whatever that does."""
+
+        def begin(segmenter: OnlineSegmenter) -> None:
+            self.wake()
+            self._feed = feed
+
+        self._requests.ask(begin, None)
+
+    def deactivate(self) -> None:
+        """Finish the frame in hand, publish the last state, and free the device."""
+
+        def end(segmenter: OnlineSegmenter) -> None:
+            self._feed = None
+            self._guarded(lambda: self._outputs.publish_last_state(segmenter))
+            self._sleep()
+
+        self._requests.ask(end, None)
+
+    def ask(self, action: Callable[[OnlineSegmenter], Answer], timeout_s: float | None = ANSWER_S) -> Answer:
+        """Return what `action` makes of the segmenter between two frames, see `Requests.ask`."""
+        return self._requests.ask(action, timeout_s)
+
+    def replace_map(self, put: Callable[[OnlineSegmenter], None]) -> None:
+        """Let `put` change which map the segmenter holds, by a request; what is shown of the former one is deleted."""
+
+        def act(_segmenter: OnlineSegmenter) -> None:
+            was_awake = self._is_awake
+            self.wake()
+            try:
+                put(self.segmenter)
+                self._outputs.forget()
+            finally:
+                if not was_awake:
+                    self._sleep()
+
+        self._requests.ask(act, ANSWER_S)
+
+    def stop(self) -> OnlineSegmenter:
+        """Finish the frame in hand, publish the last state, end the thread, and return the segmenter as it was left."""
         self._stopping.set()
-        self._mailbox.close()
+        feed = self._feed
+        if feed is not None:
+            feed.mailbox.close()
         self._thread.join()
+        return self.segmenter
 
     def configure(self, config: Config) -> None:
         """Use `config` from the next frame on; safe from any thread."""
         self._wanted = config
 
+    def wake(self) -> None:
+        """Build the segmenter again where it has been dropped; by a request only."""
+        if not self._is_awake:
+            segmenter = warm_up(self._build(self._config))
+            device_memory.take_over(segmenter, self.segmenter.state)
+            self.segmenter, self._is_awake = segmenter, True
+
+    def _sleep(self) -> None:
+        if self._is_awake:
+            bare = self._build(settings.replace(self._config, _WITHOUT_WEIGHTS))
+            device_memory.move_memory(self.segmenter.state, "cpu")
+            bare.state = self.segmenter.state
+            self.segmenter, self._is_awake = bare, False
+            device_memory.release_cached_memory()
+
     def _run(self) -> None:
         while not self._stopping.is_set():
-            pair = self._mailbox.get(_IDLE_S)
+            pair = self._next_pair()
             self._guarded(self._take_over_settings)
             if pair is not None:
-                start_s = time.monotonic()
-                self._guarded(partial(self._process, pair), pair)
-                self._keep_to_max_rate(start_s)
-            self._guarded(lambda: self._outputs.publish_state(self._segmenter, time.monotonic()))
-        self._guarded(lambda: self._outputs.publish_last_state(self._segmenter))
+                self._meet(pair)
+            if self._feed is not None:
+                self._guarded(lambda: self._outputs.publish_state(self.segmenter, time.monotonic()))
+            self._guarded(lambda: self.between_frames(self.segmenter))
+        self._requests.close()
+        if self._feed is not None:
+            self._guarded(lambda: self._outputs.publish_last_state(self.segmenter))
 
-    def _process(self, pair: PosedPair) -> None:
+    def _next_pair(self) -> PosedPair | None:
+        """Return the next pair to work on; does what is asked while there is none."""
+        rest_s = self._not_before_s - time.monotonic()
+        if self._feed is None or rest_s > 0:
+            self._requests.serve(lambda: self.segmenter, _IDLE_S if self._feed is None else min(rest_s, _IDLE_S))
+            return None
+        pair = self._feed.mailbox.get(_IDLE_S)
+        self._requests.serve(lambda: self.segmenter, 0.0)
+        return pair
+
+    def _meet(self, pair: PosedPair) -> None:
+        if self._feed is None or self.is_paused:
+            self.drops.add(DropReason.PAUSED if self.is_paused else DropReason.CLOSED)
+            return
+        start_s = time.monotonic()
+        is_done = self._guarded(partial(self._process, pair, self._feed), pair)
+        if is_done:
+            self._num_out_of_memory_in_a_row = 0
+        if self._config.process.max_rate_hz:
+            self._not_before_s = start_s + 1.0 / self._config.process.max_rate_hz
+
+    def _process(self, pair: PosedPair, feed: Feed) -> None:
         if pair.epoch != self._epoch:
             self._epoch = pair.epoch
             self._meet_time_jump()
@@ -79,16 +188,26 @@ class Worker:
         frame = self._assembler.assemble(pair)
         if frame is None:
             return
-        segmented = self._segmenter.step(frame)
+        segmented = self.segmenter.step(frame)
         waits_ms = {"sync_wait": pair.sync_wait_ns / 1e6, "pose_wait": pair.pose_wait_ns / 1e6}
-        self._outputs.publish_frame(segmented, self._segmenter.state.map_id, self._camera_frame(), waits_ms)
+        self._outputs.publish_frame(segmented, self.segmenter.state.map_id, feed.camera_frame(), waits_ms)
         self.num_processed += 1
+        self.last_stamp_ns = pair.colour_stamp_ns
+        now_ns = time.monotonic_ns()
+        self.statistics.add(
+            PublishedFrame(
+                published_s=now_ns / 1e9,
+                age_ms=(now_ns - pair.received_ns) / 1e6,
+                stamp_age_ms=(feed.now_ns() - pair.colour_stamp_ns) / 1e6,
+                stage_ms={**waits_ms, **segmented.stage_ms},
+            )
+        )
 
     def _meet_time_jump(self) -> None:
         reaction = self._config.on_time_jump
         logger.warning("stamps jumped back: on_time_jump is %s", reaction)
         if reaction == "reset":
-            self._segmenter.reset()
+            self.segmenter.reset()
             self._outputs.forget()
         elif reaction == "shutdown":
             self._stopping.set()
@@ -98,37 +217,30 @@ class Worker:
         if self._wanted == self._config:
             return
         self._config = self._wanted
-        segmenter = self._build(self._config)
-        segmenter.state = self._segmenter.state  # lives on: the settings that shape it are read-only
-        self._segmenter = segmenter
+        if self._is_awake:
+            segmenter = self._build(self._config)
+            segmenter.state = self.segmenter.state  # lives on: the settings that shape it are read-only
+            self.segmenter = segmenter
         self._outputs.configure(self._config)
 
-    def _keep_to_max_rate(self, start_s: float) -> None:
-        if self._config.process.max_rate_hz:
-            self._stopping.wait(start_s + 1.0 / self._config.process.max_rate_hz - time.monotonic())
-
-    def _guarded(self, action: Callable[[], None], pair: PosedPair | None = None) -> None:
-        """Do something that must not end the thread, whatever it raises."""
+    def _guarded(self, action: Callable[[], None], pair: PosedPair | None = None) -> bool:
+        """Do something that must not end the thread, whatever it raises; return whether it was done."""
         try:
             action()
+            return True
         except Exception as error:
             self.num_failed += 1
             self._failures.report(f"frame {seconds(pair.colour_stamp_ns)}" if pair else "between two frames", error)
+            is_out_of_memory = device_memory.is_out_of_memory(error)
+        if is_out_of_memory:  # out here: the error held on to the frame's own memory
+            self._meet_out_of_memory()
+        return False
 
-
-class _FailureLog:
-    """Tells each kind of failure in full once, and then now and then how many more there were."""
-
-    def __init__(self) -> None:
-        self._told_s: dict[type[Exception], float] = {}
-        self._num_untold: Counter[type[Exception]] = Counter()
-
-    def report(self, where: str, error: Exception) -> None:
-        kind, now_s = type(error), time.monotonic()
-        is_new = kind not in self._told_s
-        if not is_new and now_s - self._told_s[kind] < _REPEAT_S:
-            self._num_untold[kind] += 1
-            return
-        self._told_s[kind] = now_s
-        more = f" (and {self._num_untold.pop(kind)} more before it)" if kind in self._num_untold else ""
-        logger.error("%s: %s: %s%s", where, kind.__name__, error, more, exc_info=is_new)
+    def _meet_out_of_memory(self) -> None:
+        """Free what can be done without: first what torch keeps for later, then what the network knows of places."""
+        self.num_out_of_memory += 1
+        self._num_out_of_memory_in_a_row += 1
+        device_memory.release_cached_memory()
+        if self._num_out_of_memory_in_a_row == 2:
+            logger.warning("out of memory twice in a row: features of places are forgotten; map and ids stay")
+            device_memory.forget_places(self.segmenter.state)
