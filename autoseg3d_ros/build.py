@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 from autoseg3d_ros.config import Config, ConfigError
@@ -11,9 +12,9 @@ from autoseg3d_ros.lifting.mask_selection import load_model, load_sam, select_so
 from autoseg3d_ros.lifting.masks import FileMasks, MaskSource, TruthMasks
 from autoseg3d_ros.lifting.model_masks import ModelMasks
 from autoseg3d_ros.lifting.regions import RegionMasks
-from autoseg3d_ros.lifting.sam import SIDE_PX
 from autoseg3d_ros.lifting.surface import SurfaceEstimator
 from autoseg3d_ros.lifting.turned_masks import TurnedModel
+from autoseg3d_ros.model.selection import describe_model, select_model
 from autoseg3d_ros.model_config import NO_MODEL
 from autoseg3d_ros.recognition import Recognition
 from autoseg3d_ros.segmenter import OnlineSegmenter
@@ -27,10 +28,17 @@ def build_segmenter(config: Config, *, is_turned: bool = False) -> OnlineSegment
     # Regions and the judge look at the same surface: one estimator, so that it is computed once a frame.
     surfaces = _surface_estimator(config)
     masks = build_mask_source(config, surfaces, is_turned=is_turned)
+    config = with_model(config)
     if config.model.path or config.model.name != NO_MODEL:
         return _learned_segmenter(masks, config)
+    _logger.info("model: %s", describe_model(config.model))
     recognition, tracker = _geometric(config, surfaces)
     return OnlineSegmenter(masks, recognition, tracker, config)
+
+
+def with_model(config: Config) -> Config:
+    """Return the settings with the model that `auto` stands for, see `select_model`."""
+    return dataclasses.replace(config, model=select_model(config.model))
 
 
 def _geometric(config: Config, surfaces: SurfaceEstimator) -> tuple[Recognition, Tracker]:
@@ -73,7 +81,10 @@ def build_mask_source(
     if source == "regions":
         return regions
     if source == "sam":
-        model, size_px = load_sam(config.sam), SIDE_PX
+        model = load_sam(config.sam)
+        from autoseg3d_ros.lifting.sam import SIDE_PX  # imports torch, which `load_sam` has found
+
+        size_px = SIDE_PX
     else:
         model, size_px = load_model(source, config.masks.weights, config.fastsam), config.fastsam.size_px
     return ModelMasks(TurnedModel(model) if is_turned else model, regions, size_px)

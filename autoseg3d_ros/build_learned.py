@@ -8,6 +8,7 @@ import logging
 import torch
 
 from autoseg3d_ros.config import Config, ConfigError
+from autoseg3d_ros.geometric_cue import GeometricCue
 from autoseg3d_ros.learned_association import (
     EmbeddingAssociation,
     LearnedAssociation,
@@ -31,7 +32,8 @@ def build_learned_segmenter(masks: MaskSource, config: Config) -> OnlineSegmente
     network = build_network(config.model, config.feature_memory, config.seed)
     association = _association(network, config)
     tracker = _tracker(association, config)
-    filters = FilterConfig(**dataclasses.asdict(config.detection))
+    min_points = config.detection.min_points or network.config.min_points
+    filters = FilterConfig(**{**dataclasses.asdict(config.detection), "min_points": min_points})
     settings = LearnedSettings(
         filters,
         config.model.short_term_frames,
@@ -65,11 +67,12 @@ def _association(network: AutoSeg3D, config: Config) -> LearnedAssociation:
     choice = config.model.association
     if choice == "auto":
         choice = "long_term" if network.long_term else "embedding" if network.merge_head else "geometric"
+    cue = GeometricCue(config.model.geometric_cue, config.model.pose_error_m)
     _logger.info("association: %s", choice)
     if choice == "geometric":
         return OverlapAssociation()
     if choice == "long_term" and network.long_term:
-        return LongTermAssociation(network.long_term)
+        return LongTermAssociation(network.long_term, cue)
     if choice == "embedding" and network.merge_head:
-        return EmbeddingAssociation(network.merge_head)
+        return EmbeddingAssociation(network.merge_head, cue)
     raise ConfigError(f"model.association: {choice} is no part of this network; expected auto or geometric")

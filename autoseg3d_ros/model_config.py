@@ -6,17 +6,22 @@ from dataclasses import dataclass
 
 from autoseg3d_ros.setting import setting
 
-NO_MODEL = "none"
+NO_MODEL, DEFAULT_MODEL = "none", "auto"
 DEVICES = "auto, cpu, cuda or cuda:N"
 PRECISIONS = ("auto", "float32", "float16", "bfloat16")
 ASSOCIATIONS = ("auto", "long_term", "embedding", "geometric")
+GEOMETRIC_CUES = ("box", "overlap", "both")
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The network and its parts; each part can be switched off (the rows of the paper's ablation)."""
 
-    name: str = setting(NO_MODEL, "none = geometry alone, or a model of models/manifest.yaml", read_only=True)
+    name: str = setting(
+        DEFAULT_MODEL,
+        "a model of models/manifest.yaml; none = geometry alone; auto = the default there, where torch is installed",
+        read_only=True,
+    )
     path: str = setting("", "a .safetensors file in place of a model by name", read_only=True)
     device: str = setting("auto", DEVICES, read_only=True)
     precision: str = setting(
@@ -35,6 +40,19 @@ class ModelConfig:
         choices=ASSOCIATIONS,
         read_only=True,
     )
+    geometric_cue: str = setting(
+        "box",
+        "what the learned affinity is multiplied by: IoU of boxes, overlap in the map, or their mean",
+        choices=GEOMETRIC_CUES,
+        read_only=True,
+    )
+    pose_error_m: float = setting(
+        0.0,
+        "poses drift by up to this in 10 s: what was out of view so long is looked for so much wider, metres",
+        minimum=0.0,
+        maximum=0.5,
+        read_only=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -44,7 +62,9 @@ class DetectionConfig:
     top_k: int = setting(100, "queries looked at, the best ones", minimum=1)
     min_score: float = setting(0.3, "detections of less score are left out", minimum=0.0, maximum=1.0)
     mask_threshold: float = setting(0.4, "a point belongs to a mask above this", minimum=0.0, maximum=1.0)
-    min_points: int = setting(100, "smaller detections are left out, points", minimum=0)
+    min_points: int = setting(
+        0, "a detection has more points than this; 0 = the number that the network comes with", minimum=0
+    )
 
 
 @dataclass(frozen=True)

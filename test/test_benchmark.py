@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from benchmark_builders import LEFT, scene_frame, scene_mesh, write_scene
 
+from autoseg3d_ros import config as configuration
 from autoseg3d_ros.benchmark.labelled_points import FinalInstance, LabelledPoints, top_instances
 from autoseg3d_ros.benchmark.protocol import Protocol
 from autoseg3d_ros.benchmark.rows import DEFAULT_ROWS, row_configs
 from autoseg3d_ros.benchmark.scene_evaluation import SceneScorer, evaluate_scene
 from autoseg3d_ros.benchmark.scene_outcome import SceneOutcome
-from autoseg3d_ros.benchmark.scores import score_intervals, scores_of
+from autoseg3d_ros.benchmark.scores import ResampledScores, scores_of
 from autoseg3d_ros.config import Config, ConfigError
 from autoseg3d_ros.data.scene_folder import SceneFolder, SceneInfo, write_info
 from autoseg3d_ros.data.source import SourceError
@@ -26,7 +27,8 @@ from autoseg3d_ros.structures import Frame
 
 QUICK = Protocol(num_resamples=20)
 ON_LEFT = 25 * 80 + 20  # a pixel of the left block
-TRUTH = row_configs(["truth"], Config())["truth"]
+GEOMETRIC = configuration.replace(Config(), {"model.name": "none"})
+TRUTH = row_configs(["truth"], GEOMETRIC)["truth"]
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def test_default_rows_change_only_where_masks_come_from() -> None:
 )
 def test_rows_that_cannot_be_evaluated(names: list[str], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        row_configs(names, Config())
+        row_configs(names, GEOMETRIC)
 
 
 @pytest.mark.parametrize("name", ["frame_stride", "points_per_frame", "top_instances", "min_vertices"])
@@ -230,7 +232,7 @@ def test_masks_from_files_lie_in_each_scene_or_by_its_name(scene: SceneFolder, t
     (scene.path / "masks").mkdir()
     for file in (scene.path / "instance").iterdir():
         (scene.path / "masks" / file.name).write_bytes(file.read_bytes())
-    beside = row_configs(["file"], Config())["file"]
+    beside = row_configs(["file"], GEOMETRIC)["file"]
     assert scores_of([evaluate_scene(scene, beside, QUICK)])["mask_recall75"] == 1.0
     elsewhere = dataclasses.replace(beside, masks=dataclasses.replace(beside.masks, directory=str(tmp_path / "masks")))
     (tmp_path / "masks").mkdir()
@@ -246,10 +248,10 @@ def test_every_score_has_a_column_and_every_column_a_score() -> None:
 
 
 def test_scores_of_no_scene_are_undefined() -> None:
-    assert all(math.isnan(score.value) for score in score_intervals([], QUICK).values())
+    assert all(math.isnan(score.value) for score in ResampledScores({}, QUICK).intervals().values())
 
 
 def test_equal_scenes_have_intervals_of_no_width(scene: SceneFolder) -> None:
     outcome = evaluate_scene(scene, TRUTH, QUICK)
-    scores = score_intervals([outcome, outcome], QUICK)
+    scores = ResampledScores({"a": outcome, "b": outcome}, QUICK).intervals()
     assert (scores["ap50"].low, scores["ap50"].high) == (1.0, 1.0)

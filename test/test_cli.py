@@ -29,7 +29,8 @@ from autoseg3d_ros.reporting.run_folder import RunWriter, read_run
 from autoseg3d_ros.structures import Frame, FrameError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-TRUTH = ("--masks", "truth", "--set", "lifting.min_region_px=1")
+GEOMETRY = ("--model", "none")
+TRUTH = ("--masks", "truth", "--set", "lifting.min_region_px=1", *GEOMETRY)
 
 
 @pytest.fixture
@@ -57,6 +58,7 @@ def test_run_writes_every_promised_file(source: Path, out: Path, capsys: pytest.
     assert [file.name for file in sorted((out / "labels").iterdir())] == [f"{n:06d}.png" for n in range(4)]
     said = capsys.readouterr().out
     assert "4 processed, 0 skipped" in said
+    assert "model      none: geometry alone" in said
     assert "topdown.png" in said
 
 
@@ -82,7 +84,7 @@ def test_run_skips_a_bad_frame_with_the_reason_and_goes_on(
 def test_a_frame_without_depth_is_no_reason_to_stop(source: Path, out: Path, masks: str) -> None:
     blind = np.zeros((SMALL_CAMERA.height, SMALL_CAMERA.width), np.uint16)
     cv2.imwrite(str(source / "depth" / "000001.png"), blind)
-    assert main(["run", str(source), "--out", str(out), "--masks", masks]) == 0
+    assert main(["run", str(source), "--out", str(out), "--masks", masks, *GEOMETRY]) == 0
     run = read_run(out)
     assert [frame.number for frame in run.frames()] == [0, 1, 2, 3]
     assert {frame.number for frame in run.processed()} >= {0, 2, 3}

@@ -45,7 +45,7 @@ def test_colcon_build(workspace: Path, install: str, options: tuple[str, ...]):
     prefix = workspace / install / "autoseg3d_ros"
     for name in ("autoseg3d", "player", "recorder", "segmenter_node"):
         assert (prefix / "lib/autoseg3d_ros" / name).stat().st_mode & 0o111
-    for name in ("config/default.yaml", "launch/online_seg.launch.py", "rviz/online_seg.rviz", "models/README.md"):
+    for name in ("config/default.yaml", "launch/online_seg.launch.py", "rviz/online_seg.rviz", "models/manifest.yaml"):
         assert (prefix / "share/autoseg3d_ros" / name).exists()
 
     script = f'source {install}/setup.bash && exec "{sys.executable}" -c "$0"'

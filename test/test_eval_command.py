@@ -40,7 +40,8 @@ def out(tmp_path: Path) -> Path:
 
 
 def evaluate(data: Path, out: Path, *options: str) -> int:
-    return main(["eval", str(data), "--split", "test", "--out", str(out), "--workers", "1", *options])
+    options = ("--workers", "1", "--model", "none", *options)
+    return main(["eval", str(data), "--split", "test", "--out", str(out), *options])
 
 
 # --- a split ---
@@ -123,7 +124,7 @@ def test_nothing_to_evaluate_is_an_error_with_every_reason(
         (["--split", "val", "--out", "o"], "no scene of split 'val', found test"),
         (["--split", "test"], "needs --out"),
         (["--split", "test", "--out", "o", "--masks", "thruth"], "unknown row 'thruth'"),
-        (["--split", "test", "--out", "o", "--masks", "esam"], "comes with the network of --model"),
+        (["--split", "test", "--out", "o", "--masks", "esam", "--model", "none"], "comes with the network of --model"),
         (["--split", "test", "--out", "o", "--set", "masks.fragment=2"], "did you mean 'masks.fragments'"),
         (["somewhere", "--split", "test", "--out", "o"], "leave out somewhere"),
         (["--out", "o"], "expected either RUN SOURCE"),
@@ -142,7 +143,7 @@ def test_ctrl_c_ends_the_workers_and_keeps_what_is_finished(tmp_path: Path, out:
     for number in range(1, 40):
         (tmp_path / "data" / f"{number:03d}").symlink_to(original)
     command = [sys.executable, "-m", "autoseg3d_ros.cli.main", "eval", tmp_path / "data", "--split", "test"]
-    command += ["--out", out, "--workers", "2", "--masks", "regions"]
+    command += ["--out", out, "--workers", "2", "--masks", "regions", "--model", "none"]
     process = subprocess.Popen([str(part) for part in command], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     try:
         deadline_s = time.monotonic() + 60
@@ -165,7 +166,7 @@ def test_ctrl_c_ends_the_workers_and_keeps_what_is_finished(tmp_path: Path, out:
 def test_a_run_on_a_scene_folder_is_scored_on_its_mesh_too(
     data: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["run", str(data / "one"), "--out", str(out), "--masks", "truth"]) == 0
+    assert main(["run", str(data / "one"), "--out", str(out), "--masks", "truth", "--model", "none"]) == 0
     capsys.readouterr()
     assert main(["eval", str(out), str(data / "one")]) == 0
     scores = json.loads((out / "scores.json").read_text())
@@ -177,7 +178,7 @@ def test_a_run_on_a_scene_folder_is_scored_on_its_mesh_too(
 
 
 def test_a_run_takes_merges_from_its_events(data: Path, out: Path) -> None:
-    assert main(["run", str(data / "one"), "--out", str(out), "--masks", "truth"]) == 0
+    assert main(["run", str(data / "one"), "--out", str(out), "--masks", "truth", "--model", "none"]) == 0
     instances = json.loads((out / "instances.json").read_text())
     for file in (out / "labels").iterdir():
         ids = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)

@@ -274,6 +274,6 @@ def test_a_recording_runs_both_ways(weights: Path, exported: Path, tmp_path: Pat
         pytest.skip(f"no {recording}")
     model = exported if source == "fastsam-onnx" else weights
     settings = [f"masks.weights={model}", f"fastsam.size_px={SIZE_PX}", "fastsam.device=cpu", "fastsam.max_masks=60"]
-    options = [word for setting in settings for word in ("--set", setting)]
+    options = ["--model", "none", *(word for setting in settings for word in ("--set", setting))]
     arguments = ["run", str(recording), "--out", str(tmp_path / "run"), "--masks", source, "--limit", "2", *options]
     assert main(arguments) == 0

@@ -88,8 +88,9 @@ class TestSelectSource:
 
 def test_building_says_in_one_line_which_source_and_why(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    build_segmenter(Config())
-    assert [record.message for record in caplog.records] == ["masks: regions (masks.weights names no model)"]
+    build_segmenter(configuration.replace(Config(), {"model.name": "none"}))
+    said = [record.message for record in caplog.records]
+    assert said == ["masks: regions (masks.weights names no model)", "model: none: geometry alone"]
 
 
 def test_a_file_that_is_no_model_stops_the_building(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_run_says_for_how_many_frames_memory_did_not_suffice(
             return Masks2D(np.zeros(rgb.shape[:2], np.int32), 1)
 
     monkeypatch.setattr("autoseg3d_ros.build.load_sam", lambda config: HungryModel())
-    assert main(["run", str(scene.path), "--masks", "sam", "--out", str(tmp_path / "run")]) == 0
+    assert main(["run", str(scene.path), "--masks", "sam", "--model", "none", "--out", str(tmp_path / "run")]) == 0
     reasons = {"sam at 512 px: out of memory": 1, "regions instead of sam: out of memory": 1}
     assert read_run(tmp_path / "run").timing()["makeshift_masks"] == reasons
     assert "masks      1 of the frames: regions instead of sam: out of memory" in capsys.readouterr().out
@@ -153,7 +153,7 @@ def test_a_run_goes_through_with_any_number_of_masks(
             return Masks2D(np.where(tile < num_masks, tile, NO_MASK).astype(np.int32), num_masks)
 
     monkeypatch.setattr("autoseg3d_ros.build.load_sam", lambda config: TileModel())
-    assert main(["run", str(scene.path), "--masks", "sam", "--out", str(tmp_path / "run")]) == 0
+    assert main(["run", str(scene.path), "--masks", "sam", "--model", "none", "--out", str(tmp_path / "run")]) == 0
     assert read_run(tmp_path / "run").timing()["frames"] == 3
 
 
@@ -208,7 +208,7 @@ class TestCameraHeldUpright:
             request.getfixturevalue("lying")
         shape = (CAMERA.width, CAMERA.height) if is_lying else (CAMERA.height, CAMERA.width)
         assert main(["masks", str(scene.path), "--source", "sam", "--out", str(tmp_path / "out")]) == 0
-        assert main(["run", str(scene.path), "--masks", "sam", "--out", str(tmp_path / "run")]) == 0
+        assert main(["run", str(scene.path), "--masks", "sam", "--model", "none", "--out", str(tmp_path / "run")]) == 0
         assert model.shapes == [shape] * 6
         ids = cv2.imread(str(tmp_path / "out" / "masks" / "000000.png"), cv2.IMREAD_UNCHANGED)
         upper_half = ids[:, : CAMERA.width // 2] if is_lying else ids[: CAMERA.height // 2]

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from benchmark_builders import write_scene
 
+from autoseg3d_ros import config as configuration
 from autoseg3d_ros.benchmark import split_evaluation
 from autoseg3d_ros.benchmark.protocol import Protocol
 from autoseg3d_ros.benchmark.rows import row_configs
 from autoseg3d_ros.benchmark.scene_outcome import SceneOutcome
-from autoseg3d_ros.benchmark.split_evaluation import Task, TaskResult, evaluate_all, open_split
+from autoseg3d_ros.benchmark.split_evaluation import Task, TaskResult, evaluate_all, former_results, open_split
 from autoseg3d_ros.config import Config
 from autoseg3d_ros.data.scene_folder import SceneFolder, write_info
 from autoseg3d_ros.data.source import SourceError
@@ -27,7 +28,8 @@ def scene(tmp_path: Path) -> SceneFolder:
 
 
 def tasks_of(folder: Path, out: Path, row: str = "truth", **changes: object) -> list[Task]:
-    config = dataclasses.replace(row_configs([row], Config())[row], **changes)
+    geometric = configuration.replace(Config(), {"model.name": "none"})
+    config = dataclasses.replace(row_configs([row], geometric)[row], **changes)
     scenes = open_split(folder, "test").scenes
     return [Task(row, config, QUICK, one.path, out / row / f"{one.path.name}.json") for one in scenes]
 
@@ -69,6 +71,31 @@ def test_finished_outcomes_are_used_again_until_something_changes(scene: SceneFo
     write_info(scene.path, dataclasses.replace(scene.info, origin={"seed": 1}))
     assert not results_of(tasks_of(data, out))["tiny"].is_reused
     assert results_of(tasks_of(data, out))["tiny"].is_reused
+
+
+def test_what_is_left_is_told_before_it_is_begun(scene: SceneFolder, tmp_path: Path) -> None:
+    assert former_results([]) == ([], [])
+    done, left = (tasks_of(scene.path.parent, tmp_path / "out", row)[0] for row in ("truth", "regions"))
+    assert [one.outcome is not None for one in evaluate_all([done], 1)] == [True]
+    former, open_tasks = former_results([left, done])
+    assert [(one.row, one.is_reused) for one in former] == [("truth", True)]
+    assert open_tasks == [left]
+
+
+def test_a_change_during_an_evaluation_makes_it_count_no_more(
+    scene: SceneFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = split_evaluation.evaluate_scene
+
+    def evaluate_and_change(*arguments: object) -> SceneOutcome | None:
+        outcome = evaluate(*arguments)
+        write_info(scene.path, dataclasses.replace(scene.info, origin={"seed": 1}))
+        return outcome
+
+    monkeypatch.setattr(split_evaluation, "evaluate_scene", evaluate_and_change)
+    tasks = tasks_of(scene.path.parent, tmp_path / "out")
+    assert [one.outcome is not None for one in evaluate_all(tasks, 1)] == [True]
+    assert former_results(tasks) == ([], tasks)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"digest": 1}', '{"outcome": {}, "digest": 1}'])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from clip_builders import a_scene, cached, still_frames
 
 from autoseg3d_ros.cli.main import main
 from autoseg3d_ros.model import network_config
-from autoseg3d_ros.model.checkpoint import load_network
+from autoseg3d_ros.model.checkpoint import load_network, read_notes
+from autoseg3d_ros.training.cached_scene import CachedScene
 from autoseg3d_ros.training.train_log import TrainLog
 
 VIEW = {"kind": "view", "iterations": 2, "batch": 2, "num_frames": 1, "num_points": 300}
@@ -48,6 +50,9 @@ def test_from_a_cache_to_weights(tmp_path, lifted, capsys):
     assert [line.split(":")[0] for line in lines[:2]] == ["view 1 of 2", "tracks 1 of 2"]
     assert lines[-1].endswith(f"trained; use it: --model {tmp_path / 'out' / 'tracks.safetensors'}")
     assert load_network(tmp_path / "out" / "tracks.safetensors").config.embedding_norm == "layer"
+    notes = read_notes(tmp_path / "out" / "tracks.safetensors")
+    assert notes["stage"] == "tracks"
+    assert json.loads(notes["class_ids"]) == sorted(set(CachedScene(lifted / "room").truth.class_id.tolist()))
     assert main(command) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1  # nothing is left to do
 

@@ -45,6 +45,8 @@ def test_the_papers_numbers():
         ({"cache": None}, ["cache: expected str"]),
         ({"seed": -1}, ["seed", "at least 0", "-1"]),
         ({"seed": True}, ["seed: expected int", "True"]),
+        ({"short_term_frames": 0}, ["short_term_frames", "above 0"]),
+        ({"dustbin": "yes"}, ["dustbin: expected bool", "'yes'"]),
         ({"steps": []}, ["steps", "above 0"]),
         ({"steps": [0]}, ["steps", "[0]"]),
         ({"steps": 2}, ["steps: expected a list", "2"]),

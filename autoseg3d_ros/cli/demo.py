@@ -12,17 +12,21 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from autoseg3d_ros.build import with_model
 from autoseg3d_ros.cli.children import Child, Children
 from autoseg3d_ros.cli.demo_sequence import generated_sequence
 from autoseg3d_ros.cli.doctor import overlay_prefix, overlay_state
 from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.eval import scores_of
+from autoseg3d_ros.cli.run import run_config
 from autoseg3d_ros.cli.summary import instance_table
 from autoseg3d_ros.data.open import open_source
 from autoseg3d_ros.data.prefetch import prefetched
 from autoseg3d_ros.data.source import FrameSource
 from autoseg3d_ros.data.topics import WRITTEN_TOPICS
 from autoseg3d_ros.evaluation.results import format_scores, scores_as_dict
+from autoseg3d_ros.model.selection import describe_model
+from autoseg3d_ros.model_config import ModelConfig
 from autoseg3d_ros.reporting.draw_run import draw_run
 from autoseg3d_ros.reporting.run_folder import (
     FRAMES,
@@ -62,6 +66,7 @@ class _Stage:
     num_frames: int  # that can be used
     rate: float
     run: Path
+    model: ModelConfig
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -77,8 +82,11 @@ def execute(args: argparse.Namespace) -> int:
         raise CommandError(
             f"{sequence}: none of {len(source)} frames can be used; `autoseg3d doctor {sequence}` says why"
         )
-    stage = _Stage(prefix / "lib" / "autoseg3d_ros", sequence, args.format, num_frames, args.rate, args.out / "run")
+    programs = prefix / "lib" / "autoseg3d_ros"
+    model = with_model(run_config(None, [], masks=None, model=args.model, seed=None)).model
+    stage = _Stage(programs, sequence, args.format, num_frames, args.rate, args.out / "run", model)
     print(f"playing {num_frames} frames of {source.name} through the live node", flush=True)
+    print(f"model {describe_model(model)}", flush=True)
     with Children(args.out / "logs", _environment()) as children:
         _play(children, stage)
     run = read_run(stage.run)
@@ -102,6 +110,8 @@ def _play(children: Children, stage: _Stage) -> None:
         "process.queue_size": min(stage.num_frames, _MAX_QUEUE),
         "input.qos": "DEFAULT",
         "input.qos_depth": _INPUT_QUEUE,
+        "model.name": stage.model.name,
+        **({"model.path": stage.model.path} if stage.model.path else {}),
     }
     ros_arguments = [part for key, value in settings.items() for part in ("-p", f"{key}:={value}")]
     ros_arguments += [part for name, topic in _REMAPPED.items() for part in ("-r", f"{name}:={topic}")]

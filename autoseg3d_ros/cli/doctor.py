@@ -52,6 +52,7 @@ _PARTS = (
     _Part("vision_msgs", "topic detections_3d"),
     _Part("launch", "launch files; nodes start as processes"),
     _Part("torch", "learned models; `--model none` works"),
+    _Part("safetensors", "learned models; `--model none` works"),
     _Part("spconv", "learned models with sparse convolutions"),
     _Part("torch_scatter", "nothing; torch's own scatter is used"),
     _Part("ultralytics", "FastSAM masks; regions, file and truth work"),
@@ -60,18 +61,54 @@ _PARTS = (
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Print the settings, or the installation and the source."""
+    """Print the settings, what running nodes say of themselves, or the installation and the source."""
+    if args.live is not None:
+        return _execute_live(args.live)
     if args.settings:
         print(settings_table())
         return 0
+    if args.interface_page is not None:
+        renew_interface_page(args.interface_page)
+        return 0
     print(installation_table())
-    print(f"\noverlay    {overlay_state()}")
+    print(f"\noverlay    {overlay_state()}\nmodel      {model_state()}")
     if args.source is not None:
         from autoseg3d_ros.data.inspection import format_report, inspect
         from autoseg3d_ros.data.open import open_source
 
         print("\n" + format_report(inspect(open_source(args.source, args.format))))
     return 0
+
+
+def _execute_live(listen_s: float) -> int:
+    """Print what is on `/diagnostics`; return 1 where there is nothing, or an error."""
+    try:
+        # First of all: rclpy from a wheel starts the interpreter anew when it is imported.
+        from autoseg3d_ros.ros.live_report import live_report
+    except ImportError as error:
+        from autoseg3d_ros.cli.errors import CommandError
+
+        raise CommandError(
+            f"--live needs ROS 2 ({error}); source /opt/ros/$ROS_DISTRO/setup.bash, or run `make setup` and "
+            "`source install/setup.bash`"
+        ) from error
+    heard = live_report(listen_s)
+    if not heard:
+        print(f"nothing on /diagnostics within {listen_s:g} s: is the node up, and in this ROS_DOMAIN_ID?")
+        return 1
+    print(table(("part", "level", "summary"), [(name, level, line) for name, level, line, _values in heard]))
+    for name, _level, _line, values in heard:
+        if values:
+            print("\n" + table((name, "value"), values))
+    return int(any(level == "ERROR" for _name, level, _line, _values in heard))
+
+
+def renew_interface_page(page: Path) -> None:
+    """Write the generated parts of a page anew; the checkout is the parent of its folder."""
+    from autoseg3d_ros.reporting.interface_page import renewed
+
+    text = renewed(page.read_text(), page.resolve().parents[1])
+    page.write_text(text)
 
 
 def installation_table() -> str:
@@ -106,6 +143,26 @@ def overlay_state() -> str:
         package = Path(__file__).resolve().parents[1]
         return f"{prefix}, but {package} hides its messages; start `autoseg3d`, not `python -m`, in another folder"
     return f"{prefix}: messages and nodes are there"
+
+
+def model_state() -> str:
+    """Say in a sentence which model is used where none is named, and why."""
+    try:
+        from autoseg3d_ros.model.manifest import Manifest
+        from autoseg3d_ros.model.selection import missing_packages
+    except ImportError as error:
+        return f"cannot be told: {error}"
+    try:
+        manifest = Manifest.installed()
+        weights = manifest.weights_of(manifest.default)
+    except ValueError as error:
+        return str(error)
+    if weights is None:
+        return f"none: geometry alone; {manifest.folder} has no default"
+    missing = missing_packages()
+    if missing:
+        return f"none: geometry alone; {manifest.default} needs `pip install {' '.join(missing)}`"
+    return f"{manifest.default}: {weights}"
 
 
 def overlay_prefix() -> Path | None:

@@ -17,6 +17,7 @@ _DATASETS = ("scannet", "scannet200", "scenenn", "3rscan", "synthetic")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 1 could not, 2 wrong usage, 130 stopped by Ctrl-C."""
     args = _parser().parse_args(argv)
+    args.typed = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     command = importlib.import_module(f"autoseg3d_ros.cli.{args.command.replace('-', '_')}")
     try:
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="segment a source offline and write a run folder"))
     _add_eval(commands.add_parser("eval", help="score a run, or all scenes of a split, against instance truth"))
+    _add_ablate(commands.add_parser("ablate", help="what each part of the method adds, as docs/results.md"))
     _add_synth(commands.add_parser("synth", help="write scenes of a synthetic world, with exact truth"))
     _add_prepare(commands.add_parser("prepare", help="write the raw files of a benchmark in a form that reads fast"))
     _add_demo(commands.add_parser("demo", help="play a source to the live ROS node and write what it publishes"))
@@ -52,8 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_export_masks(commands.add_parser("export-masks", help="write a FastSAM .pt file as an ONNX model"))
     _add_lift(commands.add_parser("lift", help="lift the frames of a data set once, for training"))
     _add_train(commands.add_parser("train", help="train a network; the same command goes on after a stop"))
-    _add_bench(commands.add_parser("bench", help="how fast, on this machine: the network, or tracking over a long run"))
+    _add_bench(commands.add_parser("bench", help="how fast, on this machine: network, long runs, the node"))
     _add_convert(commands.add_parser("convert", help="write a published checkpoint as a file that --model takes"))
+    _add_release(commands.add_parser("release", help="enter a trained network into models/, so that it ships"))
     _add_doctor(commands.add_parser("doctor", help="say what is installed, what is missing, and what a source holds"))
     return parser
 
@@ -79,8 +82,16 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     _add_changes(parser)
-    parser.add_argument("--model", metavar="M", help="none = geometry alone; tiny, edge, base; or a .safetensors file")
+    _add_model(parser)
     parser.add_argument("--seed", metavar="N", help="short for --set seed=N")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="M",
+        help="none = geometry alone; tiny, edge, base; a .safetensors file; auto = the default of models/manifest.yaml",
+    )
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -89,6 +100,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_settings(parser)
     parser.add_argument("--masks", choices=_MASK_SOURCES, help="where 2D masks come from: short for masks.source")
     parser.add_argument("--rerun", type=Path, metavar="F.rrd", help="also write a recording for the rerun viewer")
+    parser.add_argument("--load-map", type=Path, metavar="F.autoseg3d", help="go on from the map of a former run")
+    parser.add_argument("--save-map", type=Path, metavar="F.autoseg3d", help="write the map at the end")
     parser.add_argument("--limit", type=_count, metavar="N", help="read the first N frames only")
     parser.add_argument(
         "--repeat",
@@ -111,9 +124,26 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
         help="split: rows of the table, separated by commas (default: %(default)s; also: truth-merged, file)",
     )
     _add_settings(parser)
-    parser.add_argument("--workers", type=_count, metavar="N", help="split: processes at work (default: one a core)")
-    parser.add_argument("--stride", type=_count, default=1, metavar="K", help="split: take every K-th frame")
-    parser.add_argument("--limit-scenes", type=_count, metavar="N", help="split: take the first N scenes")
+    _add_split_share(parser, "split: ")
+
+
+def _add_split_share(parser: argparse.ArgumentParser, when: str = "") -> None:
+    parser.add_argument("--workers", type=_count, metavar="N", help=f"{when}processes at work (default: one a core)")
+    parser.add_argument("--stride", type=_count, default=1, metavar="K", help=f"{when}take every K-th frame")
+    parser.add_argument("--limit-scenes", type=_count, metavar="N", help=f"{when}take the first N scenes")
+
+
+def _add_ablate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="folder of scenes")
+    parser.add_argument("--models", type=Path, required=True, metavar="DIR", help="folder of the trained networks")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for outcomes and results.md")
+    parser.add_argument("--results", type=Path, metavar="F.md", help="write the tables there instead")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: %(default)s")
+    parser.add_argument("--masks", type=_names, default="regions,fragmented", metavar="M,M", help="(%(default)s)")
+    parser.add_argument("--rows", type=_names, metavar="ROW,ROW", help="rows of the tables (default: all)")
+    _add_changes(parser)
+    parser.add_argument("--seed", metavar="N", help="short for --set seed=N")
+    _add_split_share(parser)
 
 
 def _add_synth(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +214,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         default="closed",
         help="bodies that geometry can tell apart, or also chairs, bookcases and desks on legs (default: closed)",
     )
+    _add_model(parser)
     parser.add_argument("--rate", type=_positive, default=1.0, metavar="R", help="speed of playing; 1 = as recorded")
 
 
@@ -226,10 +257,15 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("model", "tracking"))
+    parser.add_argument("what", choices=("model", "tracking", "node"))
     parser.add_argument("--models", default="tiny,edge,base", metavar="M,M", help="model: which (default %(default)s)")
     parser.add_argument("--frames", type=int, metavar="N", help="frames to time (default: model 10, tracking 10000)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write every figure")
+    parser.add_argument("--rates", type=_rates, default="10,30", metavar="HZ,HZ", help="node: of frames (%(default)s)")
+    parser.add_argument("--seconds", type=_positive, default=20.0, metavar="S", help="node: a rate (%(default)s)")
+    parser.add_argument("--size", type=_size, default="640x480", metavar="WxH", help="node: of images (%(default)s)")
+    parser.add_argument("--model", default="none", metavar="M", help="node: the network (default %(default)s)")
+    parser.add_argument("--endurance", type=_count, metavar="N", help="node: N small frames, as fast as it takes them")
     _add_changes(parser)
 
 
@@ -238,13 +274,35 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT.safetensors", help="file to write")
 
 
+def _add_release(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path, metavar="FILE.safetensors", help="network of `train`")
+    parser.add_argument("--name", required=True, metavar="NAME", help="for --model NAME, such as tiny")
+    parser.add_argument("--models", type=Path, default=Path("models"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--default", action="store_true", help="make it the model that is used where none is named")
+
+
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     _add_source(parser, optional=True)
     parser.add_argument("--settings", action="store_true", help="list every setting with default, limits and meaning")
+    parser.add_argument(
+        "--interface-page", type=Path, metavar="PAGE.md", help="bring docs/interfaces.md of a checkout up to date"
+    )
+    parser.add_argument(
+        "--live",
+        type=_positive,
+        nargs="?",
+        const=3.0,
+        metavar="SECONDS",
+        help="what running nodes say on /diagnostics, listening for SECONDS (default %(const)s)",
+    )
 
 
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
+
+
+def _rates(text: str) -> list[float]:
+    return [_positive(rate) for rate in _names(text)]
 
 
 def _count(text: str) -> int:

@@ -57,7 +57,7 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def _save(segmenter: OnlineSegmenter, path: Path) -> None:
-    saved = snapshot(segmenter.state, network_digest(segmenter))
+    saved = snapshot(segmenter, network_digest(segmenter))
     write_map(saved, path, overwrite=True)
     print(f"{path}: map {saved.map_id} with {saved.num_instances} instances, for --load-map")
 

@@ -14,11 +14,12 @@ _TENTATIVE = InstanceState.TENTATIVE.name.lower()
 _FILES = (LABELS, INSTANCES, EVENTS, MAP, TIMING, OVERLAY, TOPDOWN)
 
 
-def run_summary(run: RunFolder, source_name: str, timing: RunTiming, seconds: float) -> str:
+def run_summary(run: RunFolder, source_name: str, model: str, timing: RunTiming, seconds: float) -> str:
     """Return the counts, the times of the stages and the names of the files of a run that took `seconds`."""
     report = timing.report(seconds)
     counts = [
         ("source", source_name),
+        ("model", model),
         ("frames", f"{timing.num_frames} processed, {timing.num_skipped} skipped"),
         *[("skipped", f"{skipped.count} as in: {skipped.first_message}") for skipped in timing.skipped.values()],
         *[("masks", f"{count} of the frames: {reason}") for reason, count in timing.makeshift_masks.items()],

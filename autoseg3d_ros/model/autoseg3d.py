@@ -137,7 +137,7 @@ class AutoSeg3D(nn.Module):
 
     def _detections(self, decoded: Decoded, xyz_m: Tensor, filters: FilterConfig) -> FrameDetections:
         last = decoded.last
-        kept = filter_queries(last.class_logits, last.mask_logits, filters)
+        kept = filter_queries(last.class_logits, last.mask_logits, filters, decoded.void)
         box_m = boxes_of_masks(kept.mask, xyz_m) if last.box_m is None else last.box_m[kept.query]
         embedding = decoded.embedding[kept.query]
         return FrameDetections(kept.mask, kept.score, kept.label, embedding.float(), box_m.float())

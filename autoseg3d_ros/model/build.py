@@ -48,7 +48,7 @@ def _network(model: ModelConfig, seed: int) -> AutoSeg3D:
         return load_network(path)
     if model.name not in PRESETS:
         known = ", ".join(sorted({*PRESETS, *manifest.names}))
-        raise ConfigError(f"model.name: expected none, {known} or --model FILE.safetensors, got {model.name!r}")
+        raise ConfigError(f"model.name: expected auto, none, {known} or --model FILE.safetensors, got {model.name!r}")
     _logger.warning("model: %s has no trained weights yet; with random ones its objects mean nothing", model.name)
     return with_random_weights(PRESETS[model.name], seed)
 

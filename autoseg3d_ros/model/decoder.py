@@ -27,6 +27,9 @@ class DecoderConfig:
     num_classes: int = 1
     num_semantics: int = 200
     has_box: bool = True  # false: the published model for single frames
+    knows_void: bool = (
+        False  # the last semantic is "no object" and lowers the score; not in the published model
+    )
     has_places: bool = False  # attention and masks know distances, superpoints their size; not in the published model
 
 
@@ -58,6 +61,7 @@ class Decoded:
     embedding: Tensor  # (Q, d), normalised
     query: Tensor  # (Q,) int64, the superpoint of each query
     fragments: Decoded | None = None  # of the branch whose queries do not see each other, where it was asked for
+    void: Tensor | None = None  # (Q,) the probability that the superpoint is of no object, where that was learned
 
     @property
     def last(self) -> Prediction:
@@ -174,7 +178,9 @@ class QueryDecoder(nn.Module):
     ) -> Decoded:
         """Add what is only said of the queries (Q, d) after the last layer."""
         embedding = self.norm(queries)
-        return Decoded(predictions, self.semantic_head(embedding), embedding, query, fragments)
+        semantic_logits = self.semantic_head(embedding)
+        void = semantic_logits.float().softmax(dim=1)[:, -1] if self.config.knows_void else None
+        return Decoded(predictions, semantic_logits, embedding, query, fragments, void)
 
     def _predict(self, number: int, embedding: Tensor, scene: _Scene, hull_m: Tensor) -> Prediction:
         """Apply the heads after layer `number`, 0 = before the first, to normalised queries (Q, d).

@@ -34,12 +34,18 @@ class FilteredQueries:
     label: Tensor  # (D,) int64
 
 
-def filter_queries(class_logits: Tensor, mask_logits: Tensor, config: FilterConfig) -> FilteredQueries:
+def filter_queries(
+    class_logits: Tensor, mask_logits: Tensor, config: FilterConfig, void: Tensor | None = None
+) -> FilteredQueries:
     """Choose objects among Q queries by class logits (Q, classes + 1) and mask logits over points (Q, N).
 
-    The device is waited for once, when the number of objects is known.
+    `void` (Q,), where it is known, is the probability that a query's superpoint is of no object: a class of its own
+    that does not depend on which of an object's superpoints answers for it. The device is waited for once, when the
+    number of objects is known.
     """
     probability = class_logits.float().softmax(dim=1)[:, :-1]
+    if void is not None:
+        probability = probability * (1 - void)[:, None]
     score, pair = probability.flatten().topk(min(config.top_k, probability.numel()))
     query = pair.div(probability.shape[1], rounding_mode="floor")
     label = pair % probability.shape[1]

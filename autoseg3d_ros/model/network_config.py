@@ -15,12 +15,14 @@ class NetworkConfig:
     backbone: str = "res16unet34c"  # or the pyramids `edge` and `tiny`
     voxel_m: float = 0.02
     num_points: int = 20_000  # sampled from a frame at most
+    min_points: int = 100  # a detection has more than so many of them
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     memory_heads: int = 8  # of STM, LTM and LMI
     voxel_memory: bool = True
     fragment_merging: bool = True  # LMI
     short_term: bool = True  # STM
     long_term: bool = True  # LTM
+    dustbin: bool = False  # LTM: a detection may choose none of the tracks
     embedding_norm: Literal["", "layer", "batch"] = (
         ""  # layer or batch: ESAM's embedding for association; empty = the network has none
     )
@@ -36,7 +38,16 @@ PRESETS = {
         backbone="tiny",
         voxel_m=0.04,
         num_points=10_000,
-        decoder=DecoderConfig(in_channels=64, width=128, num_point_predictions=1, num_heads=4, hidden=512),
+        min_points=30,
+        decoder=DecoderConfig(
+            in_channels=64,
+            width=128,
+            num_point_predictions=1,
+            num_heads=4,
+            hidden=512,
+            knows_void=True,
+            has_places=True,
+        ),
         memory_heads=4,
     ),
 }
