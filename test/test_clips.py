@@ -301,6 +301,19 @@ def test_void_points_have_no_class(tmp_path):
     assert len(targets.semantic) > 0
 
 
+def test_void_is_a_class_of_its_own_where_the_network_knows_it(tmp_path):
+    frames = [still_frames(1)[0], without_truth(still_frames(2)[1])]
+    (scene,) = cached(tmp_path / "cache", a_scene(tmp_path / "room", frames))
+    clip = source_of(scene).clip(0, 0)
+    network = NetworkConfig(decoder=replace(NetworkConfig().decoder, knows_void=True))
+    semantic = {
+        frame.number: frame_sample(clip, index, network, torch.device("cpu")).targets.semantic
+        for index, frame in enumerate(clip.frames)
+    }
+    assert semantic[1].eq(network.decoder.num_semantics).all() and len(semantic[1]) > 0
+    assert semantic[0].max() < network.decoder.num_semantics
+
+
 def test_an_empty_frame_as_tensors(tmp_path):
     frames = [still_frames(1)[0], frame_of(index=1)]
     (scene,) = cached(tmp_path / "cache", a_scene(tmp_path / "room", frames))

@@ -190,6 +190,12 @@ def test_semantic_loss_by_hand(logits, semantic, expected):
     assert loss.item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_void_is_the_last_class_where_it_is_known():
+    logits = torch.tensor([[0.0, 0.0, np.log(2)], [0.0, np.log(6), 0.0]])
+    loss = semantic_loss(logits, torch.tensor([2, 1]), knows_void=True)
+    assert loss.item() == pytest.approx((np.log(2) + np.log(8 / 6)) / 2, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("box_m", "target_m", "expected"),
     [

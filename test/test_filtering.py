@@ -156,3 +156,13 @@ def test_only_the_best_pairs_of_query_and_class_go_on():
     masks = torch.full((3, 4), 20.0) * torch.eye(3, 4).mul(2).sub(1)
     filtered = filter_queries(classes(0.5, 0.9, 0.7), masks, FilterConfig(top_k=2, min_points=0))
     assert filtered.query.tolist() == [1, 2]
+
+
+def test_void_lowers_the_score_and_the_rank():
+    """The better class score is that of a wall."""
+    masks = logits([[0.9, 0.9, 0.1, 0.1], [0.1, 0.1, 0.9, 0.9]])
+    filtered = filter_queries(classes(0.9, 0.8), masks, FilterConfig(min_points=0), torch.tensor([0.9, 0.0]))
+    assert filtered.query.tolist() == [1]
+    assert_close(filtered.score, torch.tensor([0.72]))
+    unaware = filter_queries(classes(0.9, 0.8), masks, FilterConfig(min_points=0))
+    assert unaware.query.tolist() == [0, 1]

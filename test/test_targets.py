@@ -32,6 +32,13 @@ def test_no_points(num_objects):
     assert targets.belongs(torch.zeros(0, dtype=torch.int64)).shape == (0, num_objects)
 
 
+def test_superpoints_without_points_are_nothing():
+    nowhere, objects = torch.zeros(0, dtype=torch.int64), ClipObjects(torch.zeros(2, 6), torch.zeros(2))
+    targets = frame_targets(PointTruth(nowhere, nowhere), nowhere, 3, objects, num_semantics=4)
+    assert targets.superpoint_masks.int().tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert targets.semantic.tolist() == targets.fragment.tolist() == [NOTHING] * 3
+
+
 def test_a_frame_of_void():
     targets = targets_of([NOTHING, NOTHING], [0, 1], num_objects=0)
     assert targets.point_masks.shape == (0, 2)

@@ -94,7 +94,7 @@ def perception_losses(
     weights = config.weights
     layers = layer_terms(decoded, targets, config, divisors)
     semantic = [
-        semantic_loss(each.semantic_logits.float(), truth.semantic[each.query])
+        semantic_loss(each.semantic_logits.float(), truth.semantic[each.query], each.void is not None)
         for each, truth in zip(decoded, targets, strict=True)
     ]
     earlier = config.earlier_dice_factor
@@ -163,12 +163,13 @@ def box_loss(box_m: Tensor, target_m: Tensor) -> Tensor:
     return (1 - box_iou(box_m, target_m).diagonal()).sum() / max(len(box_m), 1)
 
 
-def semantic_loss(logits: Tensor, semantic: Tensor) -> Tensor:
-    """Return the mean cross-entropy of (Q, K+1) with classes (Q,) in 0..K-1; NOTHING is left out; 0 if all are.
+def semantic_loss(logits: Tensor, semantic: Tensor, knows_void: bool = False) -> Tensor:
+    """Return the mean cross-entropy of (Q, K+1) with classes (Q,) in 0..K; NOTHING is left out; 0 if all are.
 
-    The last column is not read: nothing is ever of that class.
+    Class K is void. Unless the network `knows_void` nothing is of it, and its column is not read.
     """
-    total = functional.cross_entropy(logits[:, :-1], semantic, ignore_index=NOTHING, reduction="sum")
+    logits = logits if knows_void else logits[:, :-1]
+    total = functional.cross_entropy(logits, semantic, ignore_index=NOTHING, reduction="sum")
     return total / (semantic != NOTHING).sum().clamp(min=1)
 
 

@@ -37,9 +37,10 @@ def frame_sample(clip: Clip, index: int, network: NetworkConfig, device: torch.d
     points = NetworkInput.of_points(
         tensor(frame.xyz_m), tensor(frame.rgb), superpoint, frame.num_superpoints, network.voxel_m
     )
-    of_object = np.append(clip.semantic, NOTHING)  # of void, which is row -1, the last one
+    void = decoder.num_semantics if decoder.knows_void else NOTHING
+    of_object = np.append(clip.semantic, void)  # void is row -1, the last one
     label = clip.semantic if decoder.num_classes > 1 else np.zeros_like(clip.semantic)
     truth = PointTruth(tensor(frame.object_row, torch.int64), tensor(of_object[frame.object_row], torch.int64))
     objects = ClipObjects(tensor(frame.box_m), tensor(label, torch.int64))
-    targets = frame_targets(truth, superpoint, frame.num_superpoints, objects, decoder.num_semantics)
+    targets = frame_targets(truth, superpoint, frame.num_superpoints, objects, decoder.num_semantics + 1)
     return FrameSample(points, targets)
