@@ -57,7 +57,20 @@ OUTPUTS = (
     Topic("segmentation", "autoseg3d_ros/msg/Segmentation", RELIABLE, "the label image of each frame"),
     Topic("points", "sensor_msgs/msg/PointCloud2", RELIABLE, "the points of each frame, labelled"),
     Topic("map_points", "sensor_msgs/msg/PointCloud2", LATCHED, "the labelled map, on change, at a bounded rate"),
-    Topic("markers", "visualization_msgs/msg/MarkerArray", RELIABLE, "box, id, footprint and track of each instance"),
+    Topic(
+        "markers",
+        "visualization_msgs/msg/MarkerArray",
+        RELIABLE,
+        "box, id and footprint of each instance, track of the active ones",
+    ),
+    Topic(
+        "detections_3d",
+        "vision_msgs/msg/Detection3DArray",
+        RELIABLE,
+        "the instances seen in each frame; `id` is the id as text",
+        "vision_msgs installed",
+    ),
+    Topic("~/overlay", "sensor_msgs/msg/Image", SENSOR, "the colour image with the instances painted over, bgr8"),
     Topic("/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", RELIABLE, "how the node is, once a second"),
 )
 SERVICES = (

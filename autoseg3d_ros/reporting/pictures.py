@@ -41,11 +41,18 @@ def overlay(rgb: np.ndarray, label_image: np.ndarray, width_px: int = _TILE_WIDT
     shrinks = width_px < rgb.shape[1]
     rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     labels = _without_holes(cv2.resize(label_image.astype(np.int32), size, interpolation=cv2.INTER_NEAREST))
-    colour_of_id = id_colours(np.arange(labels.max(initial=0) + 1))  # a table: ids are few, pixels are many
-    tinted = cv2.addWeighted(rgb, 1.0 - _OPACITY, colour_of_id[labels], _OPACITY, 0.0)
-    painted = np.where((labels > 0)[..., None], tinted, rgb)
-    painted[outlines(labels)] = (255, 255, 255)
+    tinted = cv2.addWeighted(rgb, 1.0 - _OPACITY, _colours(labels), _OPACITY, 0.0)
+    painted = cv2.copyTo(tinted, (labels > 0).astype(np.uint8), rgb.copy())
+    painted = cv2.copyTo(np.full_like(painted, 255), outlines(labels).astype(np.uint8), painted)
     return with_ids(painted, labels)
+
+
+def _colours(labels: np.ndarray) -> np.ndarray:
+    """Return (H, W, 3) uint8 colours of (H, W) int32 ids, by a table with one number a colour: gathered at once."""
+    ids = np.flatnonzero(np.bincount(labels.ravel()))
+    table = np.zeros((ids.max(initial=0) + 1, 4), np.uint8)
+    table[ids, :3] = id_colours(ids)
+    return np.take(table.view(np.uint32)[:, 0], labels).view(np.uint8).reshape(*labels.shape, 4)[..., :3]
 
 
 def contact_sheet(tiles: Sequence[Tile], columns: int = 4) -> np.ndarray:
@@ -99,18 +106,16 @@ def with_ids(rgb: np.ndarray, labels: np.ndarray, size_px: int = 15) -> np.ndarr
 
 def _places(labels: np.ndarray) -> Iterator[tuple[float, int, tuple[int, int]]]:
     """Yield (radius of the widest place in pixels, id, (column, row) of its centre) of every instance with room."""
-    ids, compact = np.unique(labels, return_inverse=True)
-    compact = compact.reshape(labels.shape)
-    # find_objects counts from 1 and leaves 0 out, so the compact numbers are moved up by one.
-    for index, box in enumerate(ndimage.find_objects(compact + 1)):
-        if ids[index] <= 0 or box is None:
+    # Below 0 find_objects finds nothing; it lists all numbers up to the largest.
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
             continue
-        room = cv2.distanceTransform(np.pad(compact[box] == index, 1).astype(np.uint8), cv2.DIST_L2, 3)
+        room = cv2.distanceTransform(np.pad(labels[box] == number, 1).astype(np.uint8), cv2.DIST_L2, 3)
         row, column = np.unravel_index(room.argmax(), room.shape)
         if room[row, column] >= _MIN_LABEL_RADIUS_PX:
             yield (
                 float(room[row, column]),
-                int(ids[index]),
+                number,
                 (box[1].start + int(column) - 1, box[0].start + int(row) - 1),
             )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Point32, Polygon, Pose, PoseStamped, Quaternion, Vector3
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField, RegionOfInterest
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 from unique_identifier_msgs.msg import UUID
 
@@ -111,7 +111,9 @@ def cloud_msg(
 
     `xyz_m` (N, 3) float32, `rgb` (N, 3) uint8, `instance_id` (N,) int32, `score` (N,) float32.
     """
-    points = np.empty(len(xyz_m), CLOUD_DTYPE)
+    num_points = len(xyz_m)
+    data = array.array("B", [0]) * (num_points * CLOUD_DTYPE.itemsize)
+    points = np.frombuffer(data, CLOUD_DTYPE)  # written where it is sent from
     for axis, name in enumerate("xyz"):
         points[name] = xyz_m[:, axis]
     channels = rgb.astype(np.uint32)
@@ -121,13 +123,13 @@ def cloud_msg(
     return PointCloud2(
         header=head,
         height=1,
-        width=len(points),
+        width=num_points,
         fields=_CLOUD_FIELDS,
         is_bigendian=False,
         point_step=CLOUD_DTYPE.itemsize,
-        row_step=CLOUD_DTYPE.itemsize * len(points),
+        row_step=CLOUD_DTYPE.itemsize * num_points,
         is_dense=True,
-        data=_bytes(points),
+        data=data,
     )
 
 
@@ -179,31 +181,35 @@ def instance_array_msg(
 
 def instance_msg(one: Instance) -> InstanceMsg:
     """Return one instance; its geometry is in the map frame."""
-    z_min, z_max = one.z_range_m
-    x, y, width, height = one.roi_px
-    half_yaw = one.box.yaw_rad / 2
-    return InstanceMsg(
-        id=one.id,
-        state=int(one.state),
-        score=one.score,
-        match_confidence=one.match_confidence,
-        first_seen=time_msg(one.first_seen_ns),
-        last_seen=time_msg(one.last_seen_ns),
-        num_observations=one.num_observations,
-        num_missed=one.num_missed,
-        centroid=_point(one.centroid_m),
-        bbox_pose=Pose(
-            position=_point(one.box.center_m), orientation=Quaternion(z=math.sin(half_yaw), w=math.cos(half_yaw))
-        ),
-        bbox_size=_vector(one.box.size_m),
-        footprint=Polygon(points=[Point32(x=px, y=py) for px, py in one.footprint_m.tolist()]),
-        z_min=z_min,
-        z_max=z_max,
-        num_points=one.num_points,
-        roi=RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height),
-        labels=list(one.labels),
-        label_scores=list(one.label_scores),
-    )
+    msg = InstanceMsg()
+    fill_instance(msg, one)
+    return msg
+
+
+def fill_instance(msg: InstanceMsg, one: Instance) -> None:
+    """Write one instance into every field of a message, over whatever it held."""
+    msg.id, msg.state, msg.score, msg.match_confidence = one.id, int(one.state), one.score, one.match_confidence
+    msg.num_observations, msg.num_missed, msg.num_points = one.num_observations, one.num_missed, one.num_points
+    msg.first_seen.sec, msg.first_seen.nanosec = divmod(one.first_seen_ns, _NS)
+    msg.last_seen.sec, msg.last_seen.nanosec = divmod(one.last_seen_ns, _NS)
+    fill_vector(msg.centroid, one.centroid_m)
+    fill_box_pose(msg.bbox_pose, one.box)
+    fill_vector(msg.bbox_size, one.box.size_m)
+    _fill_footprint(msg.footprint, one.footprint_m)
+    msg.z_min, msg.z_max = one.z_range_m
+    msg.roi.x_offset, msg.roi.y_offset, msg.roi.width, msg.roi.height = one.roi_px
+    msg.labels, msg.label_scores = list(one.labels), list(one.label_scores)
+
+
+def fill_box_pose(msg: Pose, box: OrientedBox) -> None:
+    """Write the centre and the yaw of a box into a pose that has never been turned but about z."""
+    fill_vector(msg.position, box.center_m)
+    msg.orientation.z, msg.orientation.w = math.sin(box.yaw_rad / 2), math.cos(box.yaw_rad / 2)
+
+
+def fill_vector(msg: Point | Vector3, xyz_m: tuple[float, float, float]) -> None:
+    """Write three numbers into a point or a vector."""
+    msg.x, msg.y, msg.z = xyz_m
 
 
 def instance(msg: InstanceMsg) -> Instance:
@@ -290,14 +296,17 @@ def _bytes(values: np.ndarray) -> array.array:
     return data
 
 
+def _fill_footprint(msg: Polygon, corners_m: np.ndarray) -> None:
+    points = msg.points
+    del points[len(corners_m) :]
+    points.extend(Point32() for _ in range(len(corners_m) - len(points)))
+    for point, (x, y) in zip(points, corners_m.tolist(), strict=True):
+        point.x, point.y = x, y
+
+
 def _point(xyz_m: tuple[float, float, float]) -> Point:
     x, y, z = xyz_m
     return Point(x=x, y=y, z=z)
-
-
-def _vector(xyz_m: tuple[float, float, float]) -> Vector3:
-    x, y, z = xyz_m
-    return Vector3(x=x, y=y, z=z)
 
 
 def _xyz(msg: Point | Vector3) -> tuple[float, float, float]:

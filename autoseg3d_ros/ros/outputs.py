@@ -5,25 +5,29 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import PointCloud2
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from autoseg3d_ros.config import Config
+from autoseg3d_ros.config import Config, OutputConfig
 from autoseg3d_ros.msg import InstanceArray, Segmentation
 from autoseg3d_ros.ros import conversions
+from autoseg3d_ros.ros.detections_3d import detections_msg, vision_messages
+from autoseg3d_ros.ros.instance_messages import InstanceMessages
 from autoseg3d_ros.ros.markers import InstanceMarkers
+from autoseg3d_ros.ros.overlay import OverlayPainter, View
 from autoseg3d_ros.segmenter import OnlineSegmenter
-from autoseg3d_ros.structures import InstanceState, SegmentedFrame
+from autoseg3d_ros.structures import Instance, InstanceState, SegmentedFrame
 
 _LEAST_STATE = {"tentative": InstanceState.TENTATIVE, "active": InstanceState.ACTIVE}
 _LAST_STATE_S = 1.0  # long enough for whoever listens on this machine
+_MARKERS_S = 1.0  # from one full set of markers to the next
 
 
 class Outputs:
@@ -36,24 +40,39 @@ class Outputs:
     """
 
     def __init__(self, node: Node, config: Config) -> None:
-        self._map_frame = config.map_frame
-        self._instances = node.create_publisher(InstanceArray, "instances", _reliable(10))
-        self._instances_full = node.create_publisher(InstanceArray, "instances_full", _latched())
-        self._segmentation = node.create_publisher(Segmentation, "segmentation", _reliable(5))
-        self._points = node.create_publisher(PointCloud2, "points", _reliable(5))
-        self._map_points = node.create_publisher(PointCloud2, "map_points", _latched())
-        self._markers = node.create_publisher(MarkerArray, "markers", _reliable(10))
+        self._node, self._map_frame = node, config.map_frame
+        self._publishers: list[Publisher] = []
+        self._instances = self._advertise(InstanceArray, "instances", _reliable(10))
+        self._instances_full = self._advertise(InstanceArray, "instances_full", _latched())
+        self._segmentation = self._advertise(Segmentation, "segmentation", _reliable(5))
+        self._points = self._advertise(PointCloud2, "points", _reliable(5))
+        self._map_points = self._advertise(PointCloud2, "map_points", _latched())
+        self._markers = self._advertise(MarkerArray, "markers", _reliable(10))
+        self._overlay = self._advertise(Image, "~/overlay", qos_profile_sensor_data)
+        self._vision_messages = messages = vision_messages()
+        self._detections: Publisher | None = None
+        if messages is not None:
+            self._detections = self._advertise(messages.Detection3DArray, "detections_3d", _reliable(10))
         self._pace_of_full, self._pace_of_map, self._pace_of_markers = Pace(), Pace(), Pace()
         self._pace_of_markers.touch()
         self._last_stamp_ns = 0
+        self._messages = InstanceMessages()
         self._board = InstanceMarkers(config.map_frame, config.output.marker_lifetime_s)
+        self._painter = OverlayPainter(self._overlay)
         self.configure(config)
 
     def configure(self, config: Config) -> None:
         """Take over changed settings."""
         self._least_state = _LEAST_STATE[config.output.min_state]
         self._period_s = 1.0 / config.output.map_rate_hz
+        self._marker_period_s = _marker_period_s(config.output)
         self._board.set_lifetime(config.output.marker_lifetime_s)
+
+    def close(self) -> None:
+        """Destroy the publishers; nothing can be published after."""
+        self._painter.close()
+        for publisher in self._publishers:
+            self._node.destroy_publisher(publisher)
 
     def publish_frame(
         self, segmented: SegmentedFrame, map_id: uuid.UUID, camera_frame: str, waits_ms: Mapping[str, float]
@@ -62,39 +81,50 @@ class Outputs:
         start_s = time.perf_counter()
         self._last_stamp_ns = segmented.frame.stamp_ns
         head = conversions.header(self._last_stamp_ns, self._map_frame)
-        shown = [one for one in segmented.instances if one.state >= self._least_state]
+        shown = self._of_interest(segmented.instances)
         if _is_heard(self._instances):
-            self._instances.publish(
-                conversions.instance_array_msg(head, map_id, segmented.frame_index, shown, segmented.events)
-            )
+            message = conversions.instance_array_msg(head, map_id, segmented.frame_index, (), segmented.events)
+            message.instances = self._messages.filled(shown)
+            self._instances.publish(message)
         if _is_heard(self._points):
             self._points.publish(_frame_cloud(head, segmented))
         if _is_heard(self._markers):
             self._markers.publish(self._board.changes(shown, segmented.events))
+        if self._detections is not None and _is_heard(self._detections):
+            seen = [one for one in shown if one.last_seen_ns == self._last_stamp_ns]
+            self._detections.publish(detections_msg(self._vision_messages, head, seen))
         if _is_heard(self._segmentation):
             stage_ms = {**waits_ms, **segmented.stage_ms, "publish": (time.perf_counter() - start_s) * 1e3}
             self._segmentation.publish(
                 conversions.segmentation_msg(segmented, map_id, camera_frame, self._map_frame, stage_ms)
             )
+        if _is_heard(self._overlay):
+            camera_head = conversions.header(self._last_stamp_ns, camera_frame)
+            self._painter.show(View(camera_head, segmented.frame.rgb, segmented.label_image))
         self._pace_of_full.touch()
         self._pace_of_map.touch()
 
     def publish_state(self, segmenter: OnlineSegmenter, now_s: float) -> None:
         """Publish what is due of the whole state at `now_s`, a steady clock in seconds."""
         full_is_due = self._pace_of_full.is_due(now_s)
-        markers_are_due = self._pace_of_markers.is_due(now_s) and _is_heard(self._markers)
+        markers_are_heard = _is_heard(self._markers)
+        markers_are_due = markers_are_heard and self._pace_of_markers.is_due(now_s)
         instances = segmenter.instances() if full_is_due or markers_are_due else ()
         head = conversions.header(self._last_stamp_ns, self._map_frame)
         if full_is_due:
             self._pace_of_full.done(now_s, self._period_s)
             index = max(segmenter.state.frame_index - 1, 0)
-            self._instances_full.publish(
-                conversions.instance_array_msg(head, segmenter.state.map_id, index, instances, is_full=True)
-            )
+            message = conversions.instance_array_msg(head, segmenter.state.map_id, index, (), is_full=True)
+            message.instances = self._messages.filled(instances)
+            self._instances_full.publish(message)
         if markers_are_due:
-            self._pace_of_markers.done(now_s, self._period_s)
+            self._pace_of_markers.done(now_s, self._marker_period_s)
             self._pace_of_markers.touch()  # repeated while nothing changes: markers die of their lifetime
-            self._markers.publish(self._board.everything(one for one in instances if one.state >= self._least_state))
+            self._board.begin_full_set(self._of_interest(instances))
+        if markers_are_heard:
+            part = self._board.next_part()
+            if part.markers:
+                self._markers.publish(part)
         if self._pace_of_map.is_due(now_s) and _is_heard(self._map_points):
             self._pace_of_map.done(now_s, self._period_s)
             cloud = segmenter.map_points()
@@ -116,6 +146,14 @@ class Outputs:
         for pace in (self._pace_of_full, self._pace_of_map, self._pace_of_markers):
             pace.touch()
             pace.hurry()
+
+    def _advertise(self, kind: type, topic: str, qos: QoSProfile) -> Publisher:
+        publisher = self._node.create_publisher(kind, topic, qos)
+        self._publishers.append(publisher)
+        return publisher
+
+    def _of_interest(self, instances: Sequence[Instance]) -> list[Instance]:
+        return [one for one in instances if one.state >= self._least_state]
 
 
 class Pace:
@@ -140,6 +178,11 @@ class Pace:
     def done(self, now_s: float, period_s: float) -> None:
         """Note that the change is out; the next may follow after `period_s`."""
         self._is_changed, self._not_before_s = False, now_s + period_s
+
+
+def _marker_period_s(config: OutputConfig) -> float:
+    """Return the time between two full sets: a second, or so short that no marker dies while its instance lives."""
+    return min(_MARKERS_S, config.marker_lifetime_s / 2) if config.marker_lifetime_s else _MARKERS_S
 
 
 def _frame_cloud(head: Header, segmented: SegmentedFrame) -> PointCloud2:
