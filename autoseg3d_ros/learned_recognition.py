@@ -40,7 +40,7 @@ class LearnedRecognition:
         self, network: AutoSeg3D, association: LearnedAssociation, tracker: Tracker, settings: LearnedSettings
     ) -> None:
         self.network = network
-        self._association = association
+        self.association = association
         self._tracker = tracker
         self._settings = settings
         self._device = next(network.parameters()).device
@@ -66,7 +66,7 @@ class LearnedRecognition:
         with torch.inference_mode(), self._precision():
             found = self.network(percept.glance, learned_memory(state).network, self._settings.filters, percept.clock)
         with torch.inference_mode(), percept.clock.stage("embed"):
-            observed = self._association.observe(found)
+            observed = self.association.observe(found)
         with percept.clock.stage("share"):
             detections = exclusive(found, percept.superpoints)
             merged = self._tracker.merge_duplicates(state.tracks, _NO_PAIRS, _NO_PAIRS, percept.frame.stamp_ns)
@@ -75,7 +75,7 @@ class LearnedRecognition:
     def affinity(self, recognized: Recognized, state: SegmenterState) -> np.ndarray:
         """Return (D, T) by the association."""
         with torch.inference_mode():
-            return self._association.affinity(_learned(recognized), state)
+            return self.association.affinity(_learned(recognized), state)
 
     def _precision(self) -> torch.autocast:
         dtype = self._settings.precision

@@ -26,7 +26,7 @@ class OnlineSegmenter:
         self._mask_source = mask_source
         self.recognition = recognition
         self._tracker = tracker
-        self._config = config
+        self.config = config
         self.reset()
 
     def reset(self) -> None:
@@ -34,7 +34,7 @@ class OnlineSegmenter:
         tracks = self._tracker.new_table()
         self.state = SegmenterState(
             map_id=uuid.uuid4(),
-            map=InstanceMap(self._config.map, self._config.limits, tracks.num_slots),
+            map=InstanceMap(self.config.map, self.config.limits, tracks.num_slots),
             tracks=tracks,
             shapes=InstanceShapes(tracks.num_slots),
         )
@@ -54,7 +54,7 @@ class OnlineSegmenter:
 
         # Masks become superpoints: world points sampled with a seed.
         with clock.stage("lift"):
-            superpoints = lift(frame, masks, self._config.depth, self._config.lifting, self._config.seed)
+            superpoints = lift(frame, masks, self.config.depth, self.config.lifting, self.config.seed)
 
         # What geometry says of the frame alone, or the voxels that the network will see.
         glance = self.recognition.glance(frame, superpoints, clock)
@@ -76,7 +76,7 @@ class OnlineSegmenter:
                 state.tracks,
                 self.recognition.affinity(recognized, state),
                 detections.score,
-                detections.num_points >= self._config.tracking.min_points,
+                detections.num_points >= self.config.tracking.min_points,
                 frame.stamp_ns,
             )
             state.pass_on(update)

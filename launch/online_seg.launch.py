@@ -32,7 +32,7 @@ ARGUMENTS = {
     "depth_topic": ("/camera/camera/aligned_depth_to_color/image_raw", "depth image, registered to colour"),
     "camera_info_topic": ("/camera/camera/color/camera_info", "intrinsics of both"),
     "pose_topic": ("/camera/pose", "pose of the camera's optical frame in the map frame"),
-    "pose_source": ("", "pose (PoseStamped) or odometry (Odometry)"),
+    "pose_source": ("", "pose (PoseStamped), odometry (Odometry) or tf (TF, with pose_topic unused)"),
     "map_frame": ("", "frame of everything that is published"),
     "device": ("", "of the network: auto, cpu, cuda or cuda:N"),
     "weights": ("", "a .safetensors file in place of a model by name"),
@@ -62,7 +62,8 @@ def generate_launch_description() -> LaunchDescription:
 def _start(context: LaunchContext) -> list:
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     use_sim_time = (given["use_sim_time"] or str(bool(given["bag"]))).lower() == "true"
-    waits_for = ", ".join(given[f"{name}_topic"] for name in ("rgb", "depth", "camera_info", "pose"))
+    poses = "/tf" if given["pose_source"] == "tf" else given["pose_topic"]
+    waits_for = ", ".join([*(given[f"{name}_topic"] for name in ("rgb", "depth", "camera_info")), poses])
     actions = [LogInfo(msg=f"online_seg waits for {waits_for}"), _segmenter(given, use_sim_time)]
     if given["bag"]:
         actions.append(_bag_player(given))

@@ -74,7 +74,7 @@ def content(saved: MapSnapshot) -> dict[str, Any]:
 
 
 def state_of(online: OnlineSegmenter, network: str = "") -> dict[str, Any]:
-    return content(snapshot(online.state, network))
+    return content(snapshot(online, network))
 
 
 def header_of(data: bytes) -> dict[str, Any]:

@@ -104,10 +104,10 @@ class NodeUnderTest:
         """Return a stamp later than all before it, of a frame that is good or meets a fault."""
         return next(self._seconds) * SECOND + fault
 
-    def expect_frame(self, changes: list[InstanceArray], stamp_ns: int | None = None) -> InstanceArray:
-        """Send a good frame and return what the node says of it."""
-        stamp_ns = stamp_ns or self.next_stamp()
-        self.robot.send_frame(stamp_ns)
+    def expect_frame(self, changes: list[InstanceArray], **images) -> InstanceArray:
+        """Send a good frame, see `Robot.send_frame`, and return what the node says of it."""
+        stamp_ns = self.next_stamp()
+        self.robot.send_frame(stamp_ns, **images)
         assert wait_until(lambda: changes and conversions.stamp_ns(changes[-1].header.stamp) == stamp_ns)
         return changes[-1]
 

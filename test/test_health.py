@@ -30,10 +30,13 @@ WELL = Vitals(
     counts=COUNTS,
     received_hz={"/rgb": 10.0, "/depth": 10.0},
     recent_hz={},
-    frames=FrameSummary(9.5, Percentiles(30.0, 45.0), Percentiles(80.0, 95.0), {"masks": Percentiles(20.0, 25.0)}),
+    frames=FrameSummary(
+        9.5, Percentiles(30.0, 45.0), Percentiles(80.0, 95.0), Percentiles(2.0, 4.0), {"masks": Percentiles(20.0, 25.0)}
+    ),
     sync=SYNC,
     slop_s=0.02,
     num_poses=7,
+    num_time_jumps=0,
     fills={"voxels": Fill(100, 1000), "instances": Fill(3, 500)},
 )
 

@@ -10,7 +10,7 @@ from autoseg3d_ros.cli.main import main
 from autoseg3d_ros.config import settings
 from autoseg3d_ros.reporting import interface_page
 from autoseg3d_ros.reporting.interface_page import COMMAND, InterfacePageError
-from autoseg3d_ros.reporting.interface_topics import INPUTS, LATCHED, OUTPUTS, RELIABLE, SERVICES
+from autoseg3d_ros.reporting.interface_topics import INPUTS, LATCHED, OUTPUTS, RELIABLE, SENSOR, SERVICES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "interfaces.md"
@@ -99,10 +99,15 @@ def _info(robot) -> tuple[dict[str, str], dict[str, str], dict[str, str], dict[s
     qos = {}
     for topic in publishers:
         (info,) = [one for one in node.get_publishers_info_by_topic(topic) if one.node_name == name]
-        qos[topic] = LATCHED if info.qos_profile.durability.name == "TRANSIENT_LOCAL" else RELIABLE
-        assert info.qos_profile.reliability.name == "RELIABLE", topic
+        qos[topic] = _named(info.qos_profile)
     subscriptions = dict(_single(node.get_subscriber_names_and_types_by_node(name, "/")))
     return publishers, subscriptions, dict(_single(services)), qos
+
+
+def _named(profile) -> str:
+    if profile.reliability.name != "RELIABLE":
+        return SENSOR
+    return LATCHED if profile.durability.name == "TRANSIENT_LOCAL" else RELIABLE
 
 
 def _single(names_and_types):

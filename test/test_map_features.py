@@ -26,7 +26,7 @@ def learned(num_frames: int = 0, **changes) -> OnlineSegmenter:
 
 
 def saved_of(online: OnlineSegmenter) -> MapSnapshot:
-    return snapshot(online.state, network_digest(online))
+    return snapshot(online, network_digest(online))
 
 
 def test_a_network_goes_on_with_the_same_features(tmp_path):
@@ -72,7 +72,7 @@ def test_features_are_refused_by_recognition_without_a_network():
 
 
 def test_a_network_knows_tracks_without_features_by_their_boxes():
-    saved, online = snapshot(grown(8).state, ""), learned()
+    saved, online = snapshot(grown(8), ""), learned()
     restore(saved, online)
     bank, slots = online.state.learned.bank, saved.arrays["track_slot"]
     box = saved.arrays["shape_box_m"]

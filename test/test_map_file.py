@@ -21,7 +21,7 @@ from autoseg3d_ros.persistence.map_snapshot import MapSnapshot, snapshot
 
 @pytest.fixture(scope="module")
 def saved() -> MapSnapshot:
-    return snapshot(grown(10, **{"limits.max_points": 700}).state, "")
+    return snapshot(grown(10, **{"limits.max_points": 700}), "")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_file_holds_what_was_written(saved, file):
 
 
 def test_an_empty_map_is_a_map(tmp_path):
-    nothing = snapshot(geometric_segmenter().state, "")
+    nothing = snapshot(geometric_segmenter(), "")
     write_map(nothing, tmp_path / "a", overwrite=False)
     assert content(read_map(tmp_path / "a")) == content(nothing)
     assert nothing.num_instances == 0

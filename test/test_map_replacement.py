@@ -20,7 +20,7 @@ from autoseg3d_ros.persistence.map_faults import MapFault, MapFileError
 from autoseg3d_ros.persistence.map_file import read_map, write_map
 from autoseg3d_ros.persistence.map_snapshot import MapSnapshot, snapshot
 
-OLD, NEW = (snapshot(grown(num_frames, **{"limits.max_points": 700}).state, "") for num_frames in (3, 6))
+OLD, NEW = (snapshot(grown(num_frames, **{"limits.max_points": 700}), "") for num_frames in (3, 6))
 
 
 @pytest.fixture

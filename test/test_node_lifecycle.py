@@ -14,7 +14,7 @@ from lifecycle_msgs.srv import ChangeState
 from ros_harness import wait_until
 
 from autoseg3d_ros.msg import InstanceArray
-from autoseg3d_ros.srv import GetInstances
+from autoseg3d_ros.srv import GetInstances, LoadMap, SaveMap
 
 TOPIC = "/rgb/image_raw"
 
@@ -84,8 +84,9 @@ def test_cleanup_drops_the_map(node):
     before = node.expect_frame(activated(node))
     assert node.go("deactivate") and node.go("cleanup")
     assert node.state() == "unconfigured"
-    answer = node.call(GetInstances, "get_instances")
-    assert "unconfigured" in answer.message and not answer.instances.instances
+    for kind, name in ((GetInstances, "get_instances"), (SaveMap, "save_map"), (LoadMap, "load_map")):
+        answer = node.call(kind, name)
+        assert answer.result == kind.Response.ERROR_NOT_READY and "unconfigured" in answer.message, name
     after = node.expect_frame(activated(node))
     assert bytes(after.map_id.uuid) != bytes(before.map_id.uuid)
     assert after.frame_index == 0

@@ -151,7 +151,7 @@ def test_save_and_load(node, changes, folder):
     assert (loaded.result, loaded.map_id) == (LoadMap.Response.SUCCESS, before.map_id)
     assert loaded.num_instances == saved.num_instances
     after = node.expect_frame(changes)
-    assert after.map_id == before.map_id and after.frame_index == before.frame_index + 1
+    assert after.map_id == before.map_id and after.frame_index > before.frame_index + 1, "a client sees the gap"
     assert ids(after) == ids(before), "the same objects have the same ids"
 
 

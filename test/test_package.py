@@ -19,7 +19,7 @@ MAX_FILE_LINES = 350
 MAX_FUNCTION_LINES = 80  # without the docstring
 
 TOP_LEVEL = """
-    autoseg3d_ros config launch models msg requirements rviz scripts srv test
+    autoseg3d_ros config examples launch models msg requirements rviz scripts srv test
     .ci/run .gitignore .pre-commit-config.yaml CHANGELOG.rst CMakeLists.txt CONTRIBUTING.md LICENSE Makefile README.md
     package.xml pyproject.toml setup.cfg setup.py
 """
@@ -46,7 +46,7 @@ LOCK_LINE = re.compile(r"[a-z0-9-]+(\[[a-z,]+\])?==[0-9][^ ]*( ; .+)?")
 
 
 def python_files() -> list[Path]:
-    folders = ("autoseg3d_ros", "launch", "scripts", "test")
+    folders = ("autoseg3d_ros", "examples", "launch", "scripts", "test")
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 

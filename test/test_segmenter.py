@@ -10,7 +10,7 @@ from autoseg3d_ros.fragment_merging import FragmentMerger, FragmentRelations
 from autoseg3d_ros.geometric_recognition import GeometricRecognition
 from autoseg3d_ros.segmenter import OnlineSegmenter
 from autoseg3d_ros.structures import EventType, FrameError, InstanceState
-from autoseg3d_ros.tracking.tracker import Tracker
+from autoseg3d_ros.tracking.tracker import Tracker, TrackUpdate
 
 LEFT, RIGHT = (5, 5, 30, 40, 1.0), (45, 10, 25, 30, 2.0)
 
@@ -158,6 +158,20 @@ def test_caps_hold():
         )
         assert len(online.state.map) <= 200
         assert len(online.instances()) <= 3
+
+
+def test_of_a_track_that_is_gone_its_slot_keeps_no_shape_for_the_next_one():
+    state = (online := segmenter()).state
+    online.step(frame_of(LEFT, RIGHT))
+    (gone, stays), former = state.tracks.occupied().tolist(), state.shapes.box_m.copy()
+    heirs = np.arange(state.tracks.num_slots, dtype=np.int32)
+    nothing = np.zeros(0, np.int32)
+    assert not state.pass_on(TrackUpdate(nothing, nothing, heirs, (), nothing)), "everybody is there"
+    heirs[gone] = 0
+    assert state.pass_on(TrackUpdate(nothing, nothing, heirs, (), nothing))
+    assert former[gone].any() and not state.shapes.box_m[gone].any()
+    assert state.shapes.num_points_at_fit[gone] == 0, "however many voxels the next one has, it is fitted"
+    np.testing.assert_array_equal(state.shapes.box_m[stays], former[stays])
 
 
 def test_the_map_is_labelled_by_id():

@@ -96,6 +96,14 @@ def rows(instances) -> list[str]:
     return [str(one) for one in instances]  # every field; NaN, the confidence of a newborn, is not equal to itself
 
 
+@cache
+def truth_of_run(seed: int, least_state: InstanceState) -> dict[tuple[bytes, int], list[str]]:
+    """Return what is right after each frame, and before the first one, of each map."""
+    run = published_run(seed, least_state)
+    truth = {(bytes(one.full.map_id.uuid), one.full.frame_index): rows(one.full.instances) for one in run}
+    return truth | {(bytes(one.full.map_id.uuid), -1): [] for one in run}
+
+
 SEEDS = range(4)
 LEAST_STATES = (InstanceState.TENTATIVE, InstanceState.ACTIVE)
 
@@ -132,9 +140,8 @@ def test_changes_alone_rebuild_the_full_list_at_every_frame(seed, least_state):
     loss=st.sampled_from((0.0, 0.1, 0.5)),
 )
 def test_a_table_that_calls_itself_complete_is_right_whatever_was_lost(seed, least_state, delivery, loss):
-    run, rng = published_run(seed, least_state), np.random.default_rng(delivery)
-    truth = {(bytes(one.full.map_id.uuid), one.full.frame_index): rows(one.full.instances) for one in run}
-    truth |= {(bytes(one.full.map_id.uuid), -1): [] for one in run}
+    run, truth = published_run(seed, least_state), truth_of_run(seed, least_state)
+    rng = np.random.default_rng(delivery)
     queues = [
         [one.changes for one in run if one.changes is not None and rng.random() >= loss],
         [one.full for one in run if rng.random() < 0.3] + [run[-1].full],

@@ -113,6 +113,22 @@ def test_unlabelled_points_leave_the_owner_alone():
     assert owners_at(instance_map, point) == [1]
 
 
+def test_columns_fill_another_map():
+    instance_map, other = make_map(), make_map()
+    add(instance_map, line_of_voxels(0, 5), 1, frame_index=3)
+    add(instance_map, line_of_voxels(0, 1), 2, frame_index=4)
+    add(other, line_of_voxels(90, 20), 3)
+    other.fill(instance_map.columns())
+    assert {name: column.tolist() for name, column in other.columns().items()} == {
+        name: column.tolist() for name, column in instance_map.columns().items()
+    }
+    assert owners_at(other, line_of_voxels(0, 5)) == [1] * 5
+    assert owners_at(other, line_of_voxels(90, 1)) == [UNMAPPED]
+    assert other.num_voxels.tolist() == instance_map.num_voxels.tolist()
+    add(other, line_of_voxels(20, 1), 1)
+    assert len(other) == 6 and len(instance_map) == 5
+
+
 def test_the_cap_holds_and_the_longest_unseen_go_first():
     instance_map = make_map(max_points=100)
     for frame_index in range(30):
@@ -169,6 +185,19 @@ def test_shapes_are_those_of_the_voxels():
     np.testing.assert_allclose(shapes.centroid_m[1], [0.55, 0.05, 0.05], atol=1e-5)
     np.testing.assert_allclose(shapes.centroid_m[2], [5.05, 0.05, 0.05], atol=1e-5)
     assert not shapes.box_m[3].any()
+
+
+def test_a_new_track_in_a_freed_slot_has_no_shape_of_the_former_owner():
+    instance_map, shapes = make_map(), InstanceShapes(4)
+    add(instance_map, line_of_voxels(0, 11), 1)
+    shapes.update(instance_map, np.array([1]))
+    instance_map.relabel(np.array([0, 0, 2, 3], np.int32))
+    shapes.forget(np.array([1]))
+    assert not shapes.box_m[1].any() and not shapes.centroid_m[1].any() and not len(shapes.footprint_m[1])
+    assert not any(shapes.oriented[1].size_m)
+    add(instance_map, line_of_voxels(50, 11), 1)  # as many voxels as the former owner had
+    shapes.update(instance_map, np.array([1]))
+    np.testing.assert_allclose(shapes.centroid_m[1], [5.55, 0.05, 0.05], atol=1e-5)
 
 
 def test_one_stray_voxel_does_not_inflate_a_box():

@@ -18,6 +18,10 @@ _LEAST_FRAMES = 2500  # of `bench tracking`: the early window and the late one m
 
 def execute(args: argparse.Namespace) -> int:
     """Run one benchmark; return the exit code."""
+    if args.what == "node":
+        from autoseg3d_ros.cli.bench_node import bench_node  # before torch: see there
+
+        return bench_node(args)
     try:
         from autoseg3d_ros.benchmark.convolution_speed import machine
     except ImportError as error:

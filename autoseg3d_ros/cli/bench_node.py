@@ -47,9 +47,13 @@ _MASKS = {"masks.source": "regions"}  # here on every machine
 _ENDURANCE = {
     "process.mode": "lossless",
     "input.qos": "DEFAULT",
-    "limits.max_points": 40_000,
-    "limits.max_instances": 40,
-    "limits.retired_capacity": 40,
+    "lifting.num_points": 2_000,
+    "lifting.min_region_px": 40,
+    "regions.min_region_px": 40,
+    "map.voxel_m": 0.04,
+    "limits.max_points": 12_000,
+    "limits.max_instances": 20,
+    "limits.retired_capacity": 20,
     "map.autosave_period_s": 20.0,
 }
 _SAMPLES, _LEAST_FRAMES = 200, 100
@@ -217,7 +221,7 @@ def _running(config: Config, *, listens_to_points: bool) -> Iterator[_Bench]:
     with tempfile.TemporaryDirectory(prefix="autoseg3d_bench_") as folder:
         parameters = Path(folder, "parameters.yaml")
         parameters.write_text(configuration.dump(config, ros=True))
-        arguments = ["--params-file", parameters]
+        arguments: list[str | Path] = ["--params-file", parameters]
         arguments += [part for name, topic in _REMAPPED.items() for part in ("-r", f"{name}:={topic}")]
         with Children(Path(folder), {**os.environ, "ROS_DOMAIN_ID": str(domain)}) as children:
             node = children.start("segmenter_node", [sys.executable, program, "--ros-args", *arguments])

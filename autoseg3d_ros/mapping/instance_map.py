@@ -6,6 +6,7 @@ because slots are few and dense: sums over instances are then single `bincount`s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,16 @@ class InstanceMap:
     def slot(self) -> np.ndarray:
         """(M,) int32, the owner of each voxel; 0 = none."""
         return self._slot[: len(self)]
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return all that is kept of the voxels by name, views of (M, ...) each, in the order of their rows."""
+        return {name: column[: len(self)] for name, column in self._columns().items()}
+
+    def fill(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Hold these voxels, at most `capacity`, in place of all others; the columns are those of `columns()`."""
+        for name, column in self._columns().items():
+            column[: len(columns[name])] = columns[name]
+        self._end_after(len(columns["key"]))
 
     def slots_at(self, xyz_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return who owns the place of each of (N, 3) points and who disputes it, (N,) int32 each.
@@ -138,19 +149,24 @@ class InstanceMap:
         size = len(self)
         num = min(num, size)
         kept = np.sort(np.argsort(self._last_seen[:size], kind="stable")[num:])
-        columns = (
-            self._key,
-            self._xyz_rgb,
-            self._num_samples,
-            self._slot,
-            self._votes,
-            self._challenger,
-            self._last_seen,
-        )
-        for column in columns:
+        for column in self._columns().values():
             column[: len(kept)] = column[kept]
-        self._hash.rebuild(self._key[: len(kept)])
+        self._end_after(len(kept))
+
+    def _end_after(self, num_rows: int) -> None:
+        self._hash.rebuild(self._key[:num_rows])
         self._count_voxels()
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        return {
+            "key": self._key,
+            "xyz_rgb": self._xyz_rgb,
+            "num_samples": self._num_samples,
+            "slot": self._slot,
+            "votes": self._votes,
+            "challenger": self._challenger,
+            "last_seen": self._last_seen,
+        }
 
     def _update_means(self, rows: np.ndarray, xyz_rgb: np.ndarray) -> None:
         samples = np.minimum(self._num_samples[rows] + 1, _MAX_SAMPLES).astype(np.int16)

@@ -23,12 +23,12 @@ class InstanceShapes:
         self.box_m = np.zeros((num_slots, 2, 3), np.float32)  # world axis-aligned, minimum and maximum corner
         self.oriented: list[OrientedBox] = [_NO_BOX] * num_slots
         self.footprint_m: list[np.ndarray] = [np.zeros((0, 2), np.float32)] * num_slots
-        self._num_points_at_fit = np.zeros(num_slots, np.int64)
+        self.num_points_at_fit = np.zeros(num_slots, np.int64)  # voxels of the slot when its shape was fitted
 
     def update(self, instance_map: InstanceMap, slots: np.ndarray) -> None:
         """Fit again those of `slots` whose voxels changed by more than a little."""
-        change = np.abs(instance_map.num_voxels - self._num_points_at_fit)[slots]
-        stale = slots[change > _REFIT_SHARE * self._num_points_at_fit[slots]]
+        change = np.abs(instance_map.num_voxels - self.num_points_at_fit)[slots]
+        stale = slots[change > _REFIT_SHARE * self.num_points_at_fit[slots]]
         if len(stale) == 0:
             return
         wanted = np.zeros(len(self.oriented), bool)
@@ -50,15 +50,16 @@ class InstanceShapes:
             points = xyz_m[owner == slot]
             if len(points):
                 self._fit(slot, points)
-                self._num_points_at_fit[slot] = 0
+                self.num_points_at_fit[slot] = 0
 
     def forget(self, slots: np.ndarray) -> None:
         """Let `slots` be without a shape: their instances are gone, and others may come into them."""
+        self.centroid_m[slots] = 0.0
         for slot in slots.tolist():
             self._fit(slot, np.zeros((0, 3), np.float32))
 
     def _fit(self, slot: int, points: np.ndarray) -> None:
-        self._num_points_at_fit[slot] = len(points)
+        self.num_points_at_fit[slot] = len(points)
         if len(points) == 0:
             self.box_m[slot], self.oriented[slot] = 0.0, _NO_BOX
             self.footprint_m[slot] = np.zeros((0, 2), np.float32)

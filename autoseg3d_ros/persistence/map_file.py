@@ -29,6 +29,7 @@ _MAX_HEADER_BYTES = 1 << 16
 _MAX_FILE_BYTES = 1 << 32
 _NUMBERS = {
     "frame_index": int,
+    "map_frame": str,
     "max_points": int,
     "max_tracks": int,
     "network": str,

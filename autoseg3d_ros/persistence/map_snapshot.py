@@ -6,7 +6,7 @@ import importlib.metadata
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,22 +14,15 @@ import numpy as np
 from autoseg3d_ros.mapping.instance_map import InstanceMap
 from autoseg3d_ros.mapping.shapes import InstanceShapes
 from autoseg3d_ros.persistence.columns import FEATURES, as_columns
-from autoseg3d_ros.segmenter_state import SegmenterState
+from autoseg3d_ros.segmenter import OnlineSegmenter
 from autoseg3d_ros.tracking.tracks import TrackTable
 
 if TYPE_CHECKING:
     from autoseg3d_ros.memory.bank import TrackBank
 
-# column of the file: attribute of the map
-VOXEL_ATTRIBUTES = {
-    "voxel_key": "_key",
-    "voxel_xyz_rgb": "_xyz_rgb",
-    "voxel_num_samples": "_num_samples",
-    "voxel_slot": "_slot",
-    "voxel_votes": "_votes",
-    "voxel_challenger": "_challenger",
-    "voxel_last_seen": "_last_seen",
-}
+# What a process that was killed may have given away since its last save: so much is never given again.
+IDS_AHEAD = 1_000
+FRAMES_AHEAD = 10_000
 TRACK_ATTRIBUTES = {
     f"track_{name}": name
     for name in (
@@ -59,6 +52,7 @@ class MapSnapshot:
     frame_index: int  # of the next frame
     next_id: int
     num_retirements: int
+    map_frame: str  # frame of all positions
     voxel_m: float
     max_points: int  # how many voxels ...
     max_tracks: int  # ... and tracks the segmenter had room for
@@ -78,11 +72,12 @@ class MapSnapshot:
         return FEATURES.keys() <= self.arrays.keys()
 
 
-def snapshot(state: SegmenterState, network: str) -> MapSnapshot:
-    """Copy what lasts; call it between two frames, on the thread that owns the state.
+def snapshot(segmenter: OnlineSegmenter, network: str) -> MapSnapshot:
+    """Copy what lasts; call it between two frames, on the thread that owns the segmenter.
 
-    `network` is what `network_digest` says of the segmenter that the state belongs to.
+    `network` is what `network_digest` says of the segmenter, or said of it while it had its weights.
     """
+    state = segmenter.state
     slots = state.tracks.occupied()
     values = {**_voxels(state.map), **_tracks(state.tracks, slots), **_shapes(state.shapes, slots)}
     if state.learned is not None:
@@ -92,6 +87,7 @@ def snapshot(state: SegmenterState, network: str) -> MapSnapshot:
         frame_index=state.frame_index,
         next_id=state.tracks.next_id,
         num_retirements=state.tracks.num_retirements,
+        map_frame=segmenter.config.map_frame,
         voxel_m=state.map.voxel_m,
         max_points=state.map.capacity,
         max_tracks=state.tracks.capacity,
@@ -102,8 +98,17 @@ def snapshot(state: SegmenterState, network: str) -> MapSnapshot:
     )
 
 
+def ahead(taken: MapSnapshot) -> MapSnapshot:
+    """Return a snapshot for a segmenter that goes on while it is written: its next ids and frames are skipped.
+
+    Whoever goes on from it gives no id again that was given since, and the jump of `frame_index` tells clients to read
+    the full list.
+    """
+    return replace(taken, next_id=taken.next_id + IDS_AHEAD, frame_index=taken.frame_index + FRAMES_AHEAD)
+
+
 def _voxels(instance_map: InstanceMap) -> dict[str, object]:
-    return {name: getattr(instance_map, part)[: len(instance_map)] for name, part in VOXEL_ATTRIBUTES.items()}
+    return {f"voxel_{name}": column for name, column in instance_map.columns().items()}
 
 
 def _tracks(tracks: TrackTable, slots: np.ndarray) -> dict[str, object]:
@@ -119,7 +124,7 @@ def _shapes(shapes: InstanceShapes, slots: np.ndarray) -> dict[str, object]:
         "shape_centroid_m": shapes.centroid_m[slots],
         "shape_box_m": shapes.box_m[slots],
         "shape_oriented": np.array([(*box.center_m, *box.size_m, box.yaw_rad) for box in boxes]).reshape(-1, 7),
-        "shape_num_points_at_fit": shapes._num_points_at_fit[slots],
+        "shape_num_points_at_fit": shapes.num_points_at_fit[slots],
         "shape_num_corners": [len(footprint) for footprint in footprints],
         "footprint_m": np.concatenate([np.zeros((0, 2), np.float32), *footprints]),
     }

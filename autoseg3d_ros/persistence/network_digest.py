@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from autoseg3d_ros.segmenter import OnlineSegmenter
 
@@ -12,11 +13,11 @@ def network_digest(segmenter: OnlineSegmenter) -> str:
 
     It reads all weights: ask once a segmenter, not once a frame.
     """
-    network = getattr(segmenter.recognition, "network", None)
+    recognition: Any = segmenter.recognition
+    network = getattr(recognition, "network", None)
     if network is None:
         return ""
-    association = type(segmenter.recognition._association).__name__  # type: ignore[attr-defined]
-    digest = hashlib.sha256(association.encode())
+    digest = hashlib.sha256(type(recognition.association).__name__.encode())
     for name, tensor in sorted(network.state_dict().items()):
         array = tensor.cpu().numpy()
         digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())

@@ -15,7 +15,6 @@ from autoseg3d_ros.persistence.map_faults import MapFault, MapFileError
 from autoseg3d_ros.persistence.map_snapshot import (
     FEATURE_ATTRIBUTES,
     TRACK_ATTRIBUTES,
-    VOXEL_ATTRIBUTES,
     MapSnapshot,
 )
 from autoseg3d_ros.persistence.network_digest import network_digest
@@ -31,12 +30,13 @@ def restore(snapshot: MapSnapshot, segmenter: OnlineSegmenter) -> None:
     """Let a segmenter go on from a snapshot: the same `map_id` and ids; new ids follow the largest ever given.
 
     A map that has more voxels than fit loses those unseen for longest, as it would while running. Raises MapFileError
-    (INCOMPATIBLE), and leaves the segmenter as it was, for another voxel size, for more instances than fit (an id is
-    never dropped in silence), and for features of another network. A snapshot without features suits every network: its
-    tracks are then known by their boxes until they are seen again.
+    (INCOMPATIBLE), and leaves the segmenter as it was, for another map frame or voxel size, for more instances than fit
+    (an id is never dropped in silence), and for features of another network. A snapshot without features suits every
+    network: its tracks are then known by their boxes until they are seen again.
     """
+    _expect_same_frame(snapshot, segmenter.config.map_frame)
     _expect_same_voxels(snapshot, segmenter.state.map.voxel_m)
-    _expect_room(snapshot, segmenter._config.limits)
+    _expect_room(snapshot, segmenter.config.limits)
     _expect_same_network(snapshot, segmenter)
 
     # A copy shares the components, which have no memory, and gets a state of its own.
@@ -53,9 +53,18 @@ def restore(snapshot: MapSnapshot, segmenter: OnlineSegmenter) -> None:
         fill(state.learned.bank, snapshot.arrays, slots)
     state.map_id = snapshot.map_id
     state.frame_index = snapshot.frame_index
-    if segmenter.state.map_id == snapshot.map_id:  # ids given since it was saved are not given again
+    if segmenter.state.map_id == snapshot.map_id:  # ids and frames since it was saved do not come again
         state.tracks.next_id = max(state.tracks.next_id, segmenter.state.tracks.next_id)
+        state.frame_index = max(state.frame_index, segmenter.state.frame_index + 1)
     segmenter.state = state
+
+
+def _expect_same_frame(snapshot: MapSnapshot, map_frame: str) -> None:
+    if snapshot.map_frame != map_frame:
+        raise _incompatible(
+            f"its positions are in the frame {snapshot.map_frame!r}, map_frame is {map_frame!r}; "
+            f"set map_frame to {snapshot.map_frame!r} if poses come in that frame"
+        )
 
 
 def _expect_same_voxels(snapshot: MapSnapshot, voxel_m: float) -> None:
@@ -115,18 +124,16 @@ def _fill_tracks(tracks: TrackTable, snapshot: MapSnapshot, slots: np.ndarray) -
 def _fill_map(instance_map: InstanceMap, arrays: Mapping[str, np.ndarray], slots: np.ndarray) -> None:
     num_excess = max(0, len(arrays["voxel_key"]) - instance_map.capacity)
     kept = np.sort(np.argsort(arrays["voxel_last_seen"], kind="stable")[num_excess:])
-    for name, part in VOXEL_ATTRIBUTES.items():
-        getattr(instance_map, part)[: len(kept)] = arrays[name][kept]
-    for column in (instance_map._slot, instance_map._challenger):
-        column[: len(kept)] = _moved(column[: len(kept)], arrays["track_slot"], slots)
-    instance_map._hash.rebuild(instance_map._key[: len(kept)])
-    instance_map._count_voxels()
+    columns = {name: arrays[f"voxel_{name}"][kept] for name in instance_map.columns()}
+    for name in ("slot", "challenger"):
+        columns[name] = _moved(columns[name], arrays["track_slot"], slots)
+    instance_map.fill(columns)
 
 
 def _fill_shapes(shapes: InstanceShapes, arrays: Mapping[str, np.ndarray], slots: np.ndarray) -> None:
     shapes.centroid_m[slots] = arrays["shape_centroid_m"]
     shapes.box_m[slots] = arrays["shape_box_m"]
-    shapes._num_points_at_fit[slots] = arrays["shape_num_points_at_fit"]
+    shapes.num_points_at_fit[slots] = arrays["shape_num_points_at_fit"]
     ends = np.cumsum(arrays["shape_num_corners"])
     footprints = np.split(arrays["footprint_m"], ends[:-1])
     for slot, box, footprint in zip(slots.tolist(), arrays["shape_oriented"].tolist(), footprints, strict=False):

@@ -56,6 +56,7 @@ class Diagnostics:
             sync=stats.sync,
             slop_s=0.0 if pipeline.config.sync.mode == "exact" else pipeline.config.sync.slop_s,
             num_poses=stats.num_poses,
+            num_time_jumps=stats.epoch,
             fills=_fills(pipeline),
             device=device_memory(),
             num_out_of_memory=worker.num_out_of_memory,
@@ -78,7 +79,7 @@ def _fills(pipeline: Pipeline) -> dict[str, Fill]:
 def _status(node: Node, check: Check) -> DiagnosticStatus:
     return DiagnosticStatus(
         level=bytes([check.level]),
-        name=f"{node.get_name()}: {check.name}",
+        name=f"{node.get_fully_qualified_name().lstrip('/')}: {check.name}",
         hardware_id=node.get_fully_qualified_name(),
         message=check.summary,
         values=[KeyValue(key=key, value=value) for key, value in check.values.items()],

@@ -23,6 +23,7 @@ class PublishedFrame:
     age_ms: float  # from the first of its images to its being published
     stamp_age_ms: float  # from its stamp to its being published
     stage_ms: Mapping[str, float]
+    overhead_ms: float = 0.0  # what the node took beside the segmenter, while it could work on the frame
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class FrameSummary:
     rate_hz: float = 0.0
     age_ms: Percentiles = Percentiles()
     stamp_age_ms: Percentiles = Percentiles()
+    overhead_ms: Percentiles = Percentiles()
     stage_ms: Mapping[str, Percentiles] = field(default_factory=dict)
 
 
@@ -74,6 +76,7 @@ class FrameStatistics:
             rate_hz=_rate([frame.published_s for frame in frames], now_s),
             age_ms=Percentiles.of([frame.age_ms for frame in frames]),
             stamp_age_ms=Percentiles.of([frame.stamp_age_ms for frame in frames]),
+            overhead_ms=Percentiles.of([frame.overhead_ms for frame in frames]),
             stage_ms={
                 name: Percentiles.of([frame.stage_ms[name] for frame in frames if name in frame.stage_ms])
                 for name in stages

@@ -68,6 +68,7 @@ class Vitals:
     sync: SyncStats
     slop_s: float
     num_poses: int
+    num_time_jumps: int  # back
     fills: Mapping[str, Fill]
     device: DeviceMemory | None = None
     num_out_of_memory: int = 0
@@ -102,6 +103,7 @@ def _frames(vitals: Vitals) -> Check:
         "failed": str(counts.num_failed),
         **_percentiles("age_ms", frames.age_ms),
         **_percentiles("age_of_stamp_ms", frames.stamp_age_ms),
+        **_percentiles("overhead_ms", frames.overhead_ms),
         **{f"dropped.{reason.value}": str(count) for reason, count in counts.drops.items()},
     }
     rate = f"{frames.rate_hz:.1f} Hz out, age {_number(frames.age_ms.p95)} ms (p95)"
@@ -126,6 +128,9 @@ def _topics(vitals: Vitals) -> Check:
     silent = [topic for topic, count in vitals.counts.received.items() if not count]
     if silent:
         return Check("topics", Level.WARN, f"no messages yet on {', '.join(silent)}", values)
+    ended = [topic for topic, rate in vitals.received_hz.items() if rate == 0 and topic != vitals.counts.once_is_enough]
+    if ended:
+        return Check("topics", Level.WARN, f"no messages any more on {', '.join(ended)}", values)
     return Check("topics", Level.OK, "messages on all topics" if values else "not subscribed", values)
 
 
@@ -137,7 +142,7 @@ def _synchronisation(vitals: Vitals) -> Check:
         "needed_slop_s": _number(sync.needed_slop_s),
         "median_offset_s": _number(sync.median_offset_s),
         "clock_offset_s": _number(sync.clock_offset_s),
-        "time_jumps": str(sync.num_time_jumps),
+        "time_jumps": str(vitals.num_time_jumps),
     }
     if sync.needed_slop_s > vitals.slop_s:
         line = (

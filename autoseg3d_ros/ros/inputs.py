@@ -40,9 +40,10 @@ class Inputs:
         self._assembler, self._mailbox = assembler, mailbox
         self._tf, synchronizer = _optional_engines(config)
         self._tf_asked_s: float | None = None  # since when there has been no transform
+        self._heard: set[str] = set()  # topics
         if synchronizer:
             assembler.use_synchronizer(synchronizer)
-        self._subscriptions = Subscriptions(node, input_qos(config), self.hand_over)
+        self._subscriptions = Subscriptions(node, input_qos(config), self._hand_over_what_came)
         self._subscribe(node)
 
     @property
@@ -62,12 +63,19 @@ class Inputs:
     def hand_over(self) -> None:
         """Put the pairs that are complete into the mailbox; also to be called now and then, for the time-outs."""
         self._subscriptions.settle()
-        for pair in self._assembler.poll(time.monotonic_ns()):
-            self._mailbox.put(pair)
+        self._hand_over_at(time.monotonic_ns())
 
     def close(self) -> None:
         """Hear nothing any more."""
         self._subscriptions.close()
+
+    def _hand_over_what_came(self) -> None:
+        # By the time at which a message came, not at which it is looked at: what a frame waits for is data.
+        self._hand_over_at(self._subscriptions.received_ns)
+
+    def _hand_over_at(self, now_ns: int) -> None:
+        for pair in self._assembler.poll(now_ns):
+            self._mailbox.put(pair)
 
     def _subscribe(self, node: Node) -> None:
         add, transports = self._subscriptions.add, self._config.input
@@ -89,7 +97,9 @@ class Inputs:
         self.camera_frame = self._config.camera_frame or msg.header.frame_id
         if self._has_stamp(msg.header, topic):
             decode = partial(colour_image, msg, topic)
-            self._assembler.add_colour(header_stamp_ns(msg), decode, time.monotonic_ns(), msg.header.frame_id)
+            self._assembler.add_colour(
+                header_stamp_ns(msg), decode, self._subscriptions.received_ns, msg.header.frame_id
+            )
 
     def _on_depth(self, msg: Image | CompressedImage, topic: str) -> None:
         if not self._has_stamp(msg.header, topic):
@@ -98,7 +108,7 @@ class Inputs:
         if self._tf:
             self._ask_tf(at_ns=stamp_ns)
         decode = partial(depth_image, msg, self._config.depth.scale, topic)
-        self._assembler.add_depth(stamp_ns, decode, time.monotonic_ns(), msg.header.frame_id)
+        self._assembler.add_depth(stamp_ns, decode, self._subscriptions.received_ns, msg.header.frame_id)
 
     def _on_camera_info(self, msg: CameraInfo, topic: str) -> None:
         try:
@@ -165,8 +175,13 @@ class Inputs:
             self._assembler.add_pose(header_stamp_ns(msg), pose)
 
     def _has_stamp(self, head: Header, topic: str) -> bool:
-        """Whether a message is of some time; one of time zero would pass for a jump back, and cost the map."""
-        if head.stamp.sec or head.stamp.nanosec:
+        """Whether a message is of some time; one of time zero would pass for a jump back, and cost the map.
+
+        A recording may begin at zero: the first message of a topic is taken as it is.
+        """
+        is_first = topic not in self._heard
+        self._heard.add(topic)
+        if is_first or head.stamp.sec or head.stamp.nanosec:
             return True
         self._assembler.report(
             DropReason.NO_STAMP, f"{topic}: expected the time of the measurement in header.stamp, got 0"

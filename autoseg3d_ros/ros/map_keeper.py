@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +13,7 @@ from pathlib import Path
 from autoseg3d_ros.config import Config, ConfigError
 from autoseg3d_ros.persistence.map_faults import MapFault, MapFileError
 from autoseg3d_ros.persistence.map_file import read_map, write_map
-from autoseg3d_ros.persistence.map_snapshot import MapSnapshot, snapshot
+from autoseg3d_ros.persistence.map_snapshot import FRAMES_AHEAD, IDS_AHEAD, MapSnapshot, ahead, snapshot
 from autoseg3d_ros.persistence.network_digest import network_digest
 from autoseg3d_ros.persistence.paths import confined, map_directory
 from autoseg3d_ros.persistence.restoration import restore
@@ -32,6 +33,15 @@ class SavedMap:
     num_instances: int
 
 
+@dataclass(frozen=True)
+class _Progress:
+    """How far a map is."""
+
+    map_id: uuid.UUID
+    frame_index: int
+    next_id: int
+
+
 class MapKeeper:
     """Snapshots are taken by the worker between two frames, and written by one other thread, in order."""
 
@@ -46,8 +56,8 @@ class MapKeeper:
         self._network = network_digest(segmenter)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="map writer")
         self._autosave: Future[None] | None = None
-        self._last_autosave_s = time.monotonic()
-        self._saved: tuple[uuid.UUID, int] | None = None  # map and frame of the last autosave
+        self._last_autosave_s = -math.inf
+        self._saved: _Progress | None = _progress(segmenter)  # at the last autosave; a map without frames needs none
         _expect_path(config)
         if config.map.autoload:
             self._autoload(segmenter)
@@ -59,11 +69,12 @@ class MapKeeper:
     def save(self, worker: Worker, path: str, *, overwrite: bool) -> SavedMap:
         """Write the map to `path`, or to `map.path` where that is empty; from any thread but the worker's.
 
+        The map goes on meanwhile, so ids and frames that follow are left out by whoever loads the file, see `ahead`.
         Raises MapFileError, and NoAnswerError where the worker did not come to it.
         """
         target = self._target(path)
-        taken = worker.ask(lambda segmenter: snapshot(segmenter.state, self._network))
-        writing = self._writer.submit(write_map, taken, target, overwrite=overwrite)
+        taken = worker.ask(lambda segmenter: snapshot(segmenter, self._network))
+        writing = self._writer.submit(write_map, ahead(taken), target, overwrite=overwrite)
         try:
             writing.result(WRITE_S)
         except TimeoutError as error:
@@ -82,22 +93,24 @@ class MapKeeper:
         worker.replace_map(lambda segmenter: restore(taken, segmenter))
 
     def autosave(self, segmenter: OnlineSegmenter) -> None:
-        """Have the map written where its time has come and it has changed; on the worker's thread, between frames."""
+        """Have the map written where its time has come and it has changed; on the worker's thread, between frames.
+
+        Its time also comes when half of the ids or frames are used that the last one is ahead.
+        """
         period_s, now_s = self._config.map.autosave_period_s, time.monotonic()
         is_writing = self._autosave is not None and not self._autosave.done()
-        if not period_s or is_writing or now_s < self._last_autosave_s + period_s:
+        present = _progress(segmenter)
+        if not period_s or is_writing or present == self._saved:
             return
-        self._last_autosave_s = now_s
-        present = (segmenter.state.map_id, segmenter.state.frame_index)
-        if present != self._saved:
-            taken = snapshot(segmenter.state, self._network)
+        if now_s >= self._last_autosave_s + period_s or _is_far(present, self._saved):
+            self._last_autosave_s, self._saved = now_s, present
+            taken = ahead(snapshot(segmenter, self._network))
             self._autosave = self._writer.submit(self._write_unasked, taken)
-            self._saved = present
 
     def close(self, segmenter: OnlineSegmenter) -> None:
         """Finish what is being written, and save the map where `map.save_on_shutdown` asks for it."""
         if self._config.map.save_on_shutdown:
-            self._writer.submit(self._write_unasked, snapshot(segmenter.state, self._network))
+            self._writer.submit(self._write_unasked, snapshot(segmenter, self._network))
         self._writer.shutdown()
 
     def _autoload(self, segmenter: OnlineSegmenter) -> None:
@@ -110,7 +123,7 @@ class MapKeeper:
             logger.info("%s: no map yet; a new one begins", path)
             return
         restore(taken, segmenter)
-        self._saved = (taken.map_id, taken.frame_index)
+        self._saved = None  # the file is not ahead of what this process will give: the first autosave comes at once
         logger.info("%s: map %s with %d instances goes on", path, taken.map_id, taken.num_instances)
 
     def _write_unasked(self, taken: MapSnapshot) -> None:
@@ -140,6 +153,23 @@ class MapKeeper:
                     MapFault.INVALID_PATH, f"map.directory: {folder} cannot be made ({error.strerror}); set another"
                 ) from error
         return target
+
+
+def _progress(segmenter: OnlineSegmenter) -> _Progress:
+    state = segmenter.state
+    return _Progress(state.map_id, state.frame_index, state.tracks.next_id)
+
+
+def _is_far(present: _Progress, saved: _Progress | None) -> bool:
+    """Whether a map, if it is the same, is half as far from the saved one as that is ahead of itself."""
+    return (
+        saved is not None
+        and present.map_id == saved.map_id
+        and (
+            present.next_id - saved.next_id > IDS_AHEAD // 2
+            or present.frame_index - saved.frame_index > FRAMES_AHEAD // 2
+        )
+    )
 
 
 def _expect_path(config: Config) -> None:

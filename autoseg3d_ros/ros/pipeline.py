@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from rclpy.node import Node
-from rclpy.publisher import Publisher
 
 from autoseg3d_ros.build import build_segmenter
 from autoseg3d_ros.config import Config
-from autoseg3d_ros.ros.inputs import Inputs
+from autoseg3d_ros.ros.inputs import Inputs, require_packages
 from autoseg3d_ros.ros.map_keeper import MapKeeper
 from autoseg3d_ros.ros.outputs import Outputs
 from autoseg3d_ros.ros.silence import Counts, SilenceWatch
@@ -35,12 +34,13 @@ class Pipeline:
         self._mailbox: Mailbox[PosedPair] | None = None
         self._drops_of_closed: Counter[DropReason] = Counter()  # of the mailboxes before this one
         self._assembler = FrameAssembler(config)
+        require_packages(config)
         self._outputs = Outputs(node, config)
         try:
             self.worker = Worker(config, build_segmenter, self._assembler, self._outputs)
             self.maps = MapKeeper(self.worker.segmenter, config)
         except Exception:
-            _close(self._outputs, node)
+            self._outputs.close()
             raise
         self.worker.between_frames = self.maps.autosave
         self.worker.start(request_stop)
@@ -68,7 +68,7 @@ class Pipeline:
         self._close_inputs()
         segmenter = self.worker.stop()
         self.maps.close(segmenter)
-        _close(self._outputs, self._node)
+        self._outputs.close()
 
     def configure(self, config: Config) -> None:
         """Take over changed settings."""
@@ -136,9 +136,3 @@ class Pipeline:
         mailbox.close()
         self._drops_of_closed += Counter(mailbox.drops)
         self.inputs = self._mailbox = None
-
-
-def _close(outputs: Outputs, node: Node) -> None:
-    """Destroy the publishers."""
-    for publisher in [value for value in vars(outputs).values() if isinstance(value, Publisher)]:
-        node.destroy_publisher(publisher)

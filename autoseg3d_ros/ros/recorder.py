@@ -26,7 +26,7 @@ from autoseg3d_ros.ros.stop_signals import StopSignals
 
 _QUEUE = 100  # frames the disk may be behind
 _LAST_STATE_S = 5.0  # the whole list and map follow their frame at a low rate
-_WAITING_STAGES = ("sync_wait", "pose_wait")
+_WAITING_STAGES = ("sync_wait", "pose_wait", "hand_over")
 
 
 class Recorder(Node):

@@ -19,6 +19,7 @@ from autoseg3d_ros import device_memory
 from autoseg3d_ros.config import Config, ConfigError
 from autoseg3d_ros.ros import parameters
 from autoseg3d_ros.ros.diagnostics import Diagnostics
+from autoseg3d_ros.ros.fastdds import allow_large_messages
 from autoseg3d_ros.ros.log_forwarding import RosLogHandler
 from autoseg3d_ros.ros.pipeline import POLL_S, Pipeline
 from autoseg3d_ros.ros.services import Services
@@ -162,14 +163,14 @@ class _Executor(MultiThreadedExecutor):
 
     def shutdown(self, timeout_sec: float | None = None) -> bool:
         """Begin nothing more, and wait for what has begun."""
-        is_done = super().shutdown(timeout_sec)
-        self._executor.shutdown(wait=True)
-        return is_done
+        self._executor.shutdown(wait=True)  # before the guards that they wait on are destroyed
+        return bool(super().shutdown(timeout_sec))
 
 
 def main() -> int:
     """Run the node until SIGINT or SIGTERM; return the exit code."""
     stop = threading.Event()
+    allow_large_messages()
     with StopSignals(stop):
         try:
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)

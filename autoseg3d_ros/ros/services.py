@@ -23,13 +23,15 @@ from autoseg3d_ros.structures import FrameError
 
 logger = logging.getLogger(__name__)
 
-_SAVE_RESULT = {
+_SAVE_RESULT: dict[MapFault | None, int] = {
     MapFault.INVALID_PATH: SaveMap.Response.ERROR_INVALID_PATH,
     MapFault.EXISTS: SaveMap.Response.ERROR_EXISTS,
+    MapFault.WRITE: SaveMap.Response.ERROR_WRITE,
 }
-_LOAD_RESULT = {
+_LOAD_RESULT: dict[MapFault | None, int] = {
     MapFault.NOT_FOUND: LoadMap.Response.ERROR_NOT_FOUND,
     MapFault.INVALID_PATH: LoadMap.Response.ERROR_NOT_FOUND,
+    MapFault.INVALID_FILE: LoadMap.Response.ERROR_INVALID_FILE,
     MapFault.INCOMPATIBLE: LoadMap.Response.ERROR_INCOMPATIBLE,
 }
 
@@ -82,8 +84,10 @@ class Services:
         try:
             pipeline.maps.load(pipeline.worker, request.path)
             response.message = "the map of the file is in place"
-        finally:
-            response.map_id, response.num_instances = pipeline.worker.ask(_identity)
+        except MapFileError:
+            _tell_map(response, pipeline)
+            raise
+        _tell_map(response, pipeline)
 
     def _get_instances(self, request: Any, response: Any) -> None:
         pipeline = self._pipeline()
@@ -153,20 +157,28 @@ def _failed_switch(response: Any, _error: Exception) -> None:
 
 
 def _failed_save(response: Any, error: Exception) -> None:
-    fault = error.reason if isinstance(error, MapFileError) else MapFault.WRITE
-    response.result = _SAVE_RESULT.get(fault, SaveMap.Response.ERROR_WRITE)
+    response.result = _SAVE_RESULT.get(_fault(error), SaveMap.Response.ERROR_NOT_READY)
 
 
 def _failed_load(response: Any, error: Exception) -> None:
-    """Of a map that was never read, no more can be said than that it cannot be used now."""
-    fault = error.reason if isinstance(error, MapFileError) else MapFault.INCOMPATIBLE
-    response.result = _LOAD_RESULT.get(fault, LoadMap.Response.ERROR_INVALID_FILE)
+    response.result = _LOAD_RESULT.get(_fault(error), LoadMap.Response.ERROR_NOT_READY)
 
 
 def _failed_query(response: Any, error: Exception) -> None:
-    response.result = GetInstances.Response.ERROR_UNKNOWN_FRAME
+    codes = GetInstances.Response
+    is_of_region = isinstance(error, UnknownFrameError | FrameError)
+    response.result = codes.ERROR_UNKNOWN_FRAME if is_of_region else codes.ERROR_NOT_READY
 
 
-def _identity(segmenter: OnlineSegmenter) -> tuple[Any, int]:
-    state = segmenter.state
-    return conversions.map_id_msg(state.map_id), len(state.tracks.occupied())
+def _fault(error: Exception) -> MapFault | None:
+    return error.reason if isinstance(error, MapFileError) else None
+
+
+def _tell_map(response: Any, pipeline: Pipeline) -> None:
+    """Say in the answer which map is in memory."""
+
+    def look(segmenter: OnlineSegmenter) -> None:
+        response.map_id = conversions.map_id_msg(segmenter.state.map_id)
+        response.num_instances = len(segmenter.state.tracks.occupied())
+
+    pipeline.worker.ask(look)

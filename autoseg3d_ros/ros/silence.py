@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,19 +27,23 @@ class Counts:
 
 
 class SilenceWatch:
-    """Compares the counts with those of the last output."""
+    """Compares the counts with those of SILENCE_S before."""
 
     def __init__(self, counts: Counts, now_s: float) -> None:
         self.line: str | None = None  # what is missing now, None while frames come out
-        self._before, self._since_s, self._told = counts, now_s, False
+        self._num_processed, self._since_s, self._told = counts.num_processed, now_s, False
+        self._history = deque([(now_s, counts)])  # from SILENCE_S ago on
 
     def check(self, counts: Counts, now_s: float) -> str | None:
         """Return one line after SILENCE_S without an output, once until the next output; None otherwise."""
-        if counts.num_processed != self._before.num_processed:
-            self._before, self._since_s, self._told, self.line = counts, now_s, False, None
+        self._history.append((now_s, counts))
+        while len(self._history) > 1 and self._history[1][0] <= now_s - SILENCE_S:
+            self._history.popleft()
+        if counts.num_processed != self._num_processed:
+            self._num_processed, self._since_s, self._told, self.line = counts.num_processed, now_s, False, None
         if now_s - self._since_s < SILENCE_S:
             return None
-        self.line = f"no output for {SILENCE_S:g} s: {_cause(self._before, counts)}"
+        self.line = f"no output for {SILENCE_S:g} s: {_cause(self._history[0][1], counts)}"
         is_new, self._told = not self._told, True
         return self.line if is_new else None
 

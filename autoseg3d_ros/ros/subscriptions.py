@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[[Any, str], None]  # of a message and the name of its topic
 
+_MAX_LAG_NS = 5 * 10**9  # of a message; more is a clock that was set meanwhile
 _SETTLE_S = 1.0  # a raw publisher may be discovered this much later than the compressed one
 
 
@@ -38,6 +39,7 @@ class Subscriptions:
     def __init__(self, node: Node, qos: QoSProfile, after_each: Callable[[], None]) -> None:
         self.num_received: Counter[str] = Counter()  # by resolved topic, those without which nothing goes
         self.qos_mismatches: dict[str, str] = {}  # policy, by resolved topic, of publishers that cannot be heard
+        self.received_ns = 0  # when the newest message came to this machine's middleware, by the steady clock
         self._node, self._qos, self._after_each = node, qos, after_each
         self._subscriptions: list[Subscription] = []
         self._undecided: list[_Undecided] = []
@@ -51,7 +53,8 @@ class Subscriptions:
         if not is_optional:
             self.num_received[topic] = 0
 
-        def receive(message: Any) -> None:
+        def receive(message: Any, info: Mapping[str, Any]) -> None:
+            self.received_ns = max(self.received_ns, time.monotonic_ns() - _lag_ns(info))
             if not is_optional:
                 self.num_received[topic] += 1
             self.qos_mismatches.pop(topic, None)
@@ -120,3 +123,9 @@ class Subscriptions:
             f"{topic}: a publisher offers another {policy} than is asked for, nothing of it is received; "
             "set input.qos to what it offers (SENSOR_DATA takes all that cameras do)"
         )
+
+
+def _lag_ns(info: Mapping[str, Any]) -> int:
+    """Return how long ago the middleware received a message; 0 where it does not say."""
+    lag_ns = time.time_ns() - int(info["received_timestamp"])
+    return lag_ns if 0 <= lag_ns <= _MAX_LAG_NS else 0

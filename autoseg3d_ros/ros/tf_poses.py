@@ -38,9 +38,15 @@ class TfPoses:
         self._newest_ns = 0
 
     def add(self, message: Any) -> None:
-        """Take in a message of `/tf`. A buffer keeps its newest transforms when time jumps back: it is cleared then."""
+        """Take in a message of `/tf`. A buffer keeps its newest transforms when time jumps back: it is cleared then.
+
+        A transform of time zero is left out: to tf2 zero means the newest time.
+        """
         for transform in message.transforms:
-            verdict = self._jumps.observe(transform.child_frame_id, conversions.stamp_ns(transform.header.stamp))
+            stamp_ns = conversions.stamp_ns(transform.header.stamp)
+            if not stamp_ns:
+                continue
+            verdict = self._jumps.observe(transform.child_frame_id, stamp_ns)
             if verdict is StampVerdict.JUMPED:
                 self._buffer.clear()
                 self._newest_ns = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -68,6 +69,7 @@ class Worker:
         self._assembler, self._outputs = assembler, outputs
         self._epoch = assembler.epoch
         self._not_before_s = 0.0
+        self._free_ns = 0  # since when it could have taken a frame
         self._num_out_of_memory_in_a_row = 0
         self._failures = FailureLog()
         self._requests = Requests()
@@ -164,7 +166,10 @@ class Worker:
         if self._feed is None or rest_s > 0:
             self._requests.serve(lambda: self.segmenter, _IDLE_S if self._feed is None else min(rest_s, _IDLE_S))
             return None
+        epoch = self._assembler.epoch  # asked first: the pairs before it are in the mailbox by now
         pair = self._feed.mailbox.get(_IDLE_S)
+        if pair is None:  # poses alone may jump
+            self._guarded(lambda: self._enter(epoch))
         self._requests.serve(lambda: self.segmenter, 0.0)
         return pair
 
@@ -178,32 +183,47 @@ class Worker:
             self._num_out_of_memory_in_a_row = 0
         if self._config.process.max_rate_hz:
             self._not_before_s = start_s + 1.0 / self._config.process.max_rate_hz
+        self._free_ns = max(time.monotonic_ns(), round(self._not_before_s * 1e9))
 
     def _process(self, pair: PosedPair, feed: Feed) -> None:
-        if pair.epoch != self._epoch:
-            self._epoch = pair.epoch
-            self._meet_time_jump()
+        taken_ns = time.monotonic_ns()
+        if pair.epoch < self._epoch:
+            self.drops.add(DropReason.TIME_JUMP)
+            return
+        self._enter(pair.epoch)
         if self._stopping.is_set():
             return
         frame = self._assembler.assemble(pair)
         if frame is None:
             return
+        waits_ms = {
+            "sync_wait": pair.sync_wait_ns / 1e6,
+            "pose_wait": pair.pose_wait_ns / 1e6,
+            "hand_over": (taken_ns - max(pair.ready_ns, self._free_ns)) / 1e6,
+            "unpack": (time.monotonic_ns() - taken_ns) / 1e6,
+        }
         segmented = self.segmenter.step(frame)
-        waits_ms = {"sync_wait": pair.sync_wait_ns / 1e6, "pose_wait": pair.pose_wait_ns / 1e6}
+        segmented_ns = time.monotonic_ns()
         self._outputs.publish_frame(segmented, self.segmenter.state.map_id, feed.camera_frame(), waits_ms)
         self.num_processed += 1
         self.last_stamp_ns = pair.colour_stamp_ns
         now_ns = time.monotonic_ns()
+        publish_ms = (now_ns - segmented_ns) / 1e6
         self.statistics.add(
             PublishedFrame(
                 published_s=now_ns / 1e9,
                 age_ms=(now_ns - pair.received_ns) / 1e6,
                 stamp_age_ms=(feed.now_ns() - pair.colour_stamp_ns) / 1e6,
-                stage_ms={**waits_ms, **segmented.stage_ms},
+                overhead_ms=waits_ms["hand_over"] + waits_ms["unpack"] + publish_ms,
+                stage_ms={**waits_ms, **segmented.stage_ms, "publish": publish_ms},
             )
         )
 
-    def _meet_time_jump(self) -> None:
+    def _enter(self, epoch: int) -> None:
+        """Apply `on_time_jump` where a new time line has begun."""
+        if epoch <= self._epoch:
+            return
+        self._epoch = epoch
         reaction = self._config.on_time_jump
         logger.warning("stamps jumped back: on_time_jump is %s", reaction)
         if reaction == "reset":
@@ -216,8 +236,8 @@ class Worker:
     def _take_over_settings(self) -> None:
         if self._wanted == self._config:
             return
-        self._config = self._wanted
-        if self._is_awake:
+        former, self._config = self._config, self._wanted
+        if self._is_awake and _shapes_segmenter(former, self._config):
             segmenter = self._build(self._config)
             segmenter.state = self.segmenter.state  # lives on: the settings that shape it are read-only
             self.segmenter = segmenter
@@ -244,3 +264,15 @@ class Worker:
         if self._num_out_of_memory_in_a_row == 2:
             logger.warning("out of memory twice in a row: features of places are forgotten; map and ids stay")
             device_memory.forget_places(self.segmenter.state)
+
+
+def _shapes_segmenter(former: Config, config: Config) -> bool:
+    """Whether a change is of more than what is published, how often, and what is saved."""
+    same = dataclasses.replace(
+        config,
+        output=former.output,
+        process=former.process,
+        on_time_jump=former.on_time_jump,
+        map=former.map,
+    )
+    return same != former

@@ -33,6 +33,11 @@ class PosedPair:
     depth_frame: str = ""
     received_ns: int = 0  # when the first of the two images came, by the clock that the assembler is given
 
+    @property
+    def ready_ns(self) -> int:
+        """When the last of what it is made of came, by the same clock."""
+        return self.received_ns + self.sync_wait_ns + self.pose_wait_ns
+
     def frame(self) -> Frame:
         """Decode, check, rectify and register.
 
