@@ -27,9 +27,7 @@ class DecoderConfig:
     num_classes: int = 1
     num_semantics: int = 200
     has_box: bool = True  # false: the published model for single frames
-    knows_void: bool = (
-        False  # the last semantic is "no object" and lowers the score; not in the published model
-    )
+    knows_void: bool = False  # the last semantic is "no object" and lowers the score; not in the published model
     has_places: bool = False  # attention and masks know distances, superpoints their size; not in the published model
 
 
