@@ -30,6 +30,7 @@ SETTINGS = {
     "masks.source": "regions",
     "tracking.min_observations": 2,
     "tracking.lost_after": 3,
+    "lifting.num_points": 4000,  # fewer than pixels: which ones is up to the seed
     "limits.max_points": 6000,  # the map forgets what is out of view
 }
 NUM_FRAMES, LATE, AHEAD = 16, 5, 4

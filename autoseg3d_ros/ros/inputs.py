@@ -26,6 +26,7 @@ from autoseg3d_ros.stream.messages import camera_of_info, depth_image, header_st
 from autoseg3d_ros.stream.posed_pair import PosedPair
 from autoseg3d_ros.structures import FrameError, RigidPose
 
+_MIN_POSES = 100  # queued, as for /tf
 _TF_PATIENCE_S = 2.0  # transforms come one by one when a robot starts
 
 
@@ -89,9 +90,9 @@ class Inputs:
             add("/tf", self._tf.message_type, self._on_tf, qos=TF_QOS)
             add("/tf_static", self._tf.message_type, self._on_static_tf, qos=STATIC_TF_QOS, is_optional=True)
         elif self._config.pose.source == "odometry":
-            add("odom", Odometry, self._on_odometry)
+            add("odom", Odometry, self._on_odometry, qos=_pose_qos(self._config))
         else:
-            add("pose", PoseStamped, self._on_pose)
+            add("pose", PoseStamped, self._on_pose, qos=_pose_qos(self._config))
 
     def _on_colour(self, msg: Image | CompressedImage, topic: str) -> None:
         self.camera_frame = self._config.camera_frame or msg.header.frame_id
@@ -198,6 +199,13 @@ def input_qos(config: Config) -> QoSProfile:
     """Return the QoS of the subscriptions: the named profile with `input.qos_depth` messages."""
     profile: QoSProfile = QoSPresetProfiles.get_from_short_key(config.input.qos)
     return QoSProfile(depth=config.input.qos_depth, reliability=profile.reliability, durability=profile.durability)
+
+
+def _pose_qos(config: Config) -> QoSProfile:
+    """Return that of images, with room for the many poses that come while one of these is received."""
+    qos = input_qos(config)
+    qos.depth = max(qos.depth, _MIN_POSES)
+    return qos
 
 
 def _optional_engines(config: Config) -> tuple[TfPoses | None, FiltersSynchronizer | None]:
