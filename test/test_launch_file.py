@@ -104,6 +104,7 @@ def test_rviz_listens_as_the_node_speaks():
         "markers": ("Reliable", "Volatile"),
         "map_points": ("Reliable", "Transient Local"),
         "points": ("Reliable", "Volatile"),
+        "segmenter_node/overlay": ("Best Effort", "Volatile"),
         WRITTEN_TOPICS.colour: ("Best Effort", "Volatile"),
     }
 
