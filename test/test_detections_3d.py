@@ -14,7 +14,7 @@ from ros_builders import HEAD, an_instance
 
 from autoseg3d_ros.ros.detections_3d import detections_msg, vision_messages
 
-STAND_INS = Path(__file__).parent / "ros_stand_ins"
+STAND_INS = Path(__file__).parent / "message_stand_ins"
 
 
 @pytest.fixture(params=["installed", "stand-in"])

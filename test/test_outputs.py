@@ -23,7 +23,7 @@ from autoseg3d_ros.ros.markers import InstanceMarkers
 from autoseg3d_ros.ros.overlay import OverlayPainter
 from autoseg3d_ros.structures import EventType, InstanceEvent, InstanceState
 
-STAND_INS = Path(__file__).parent / "ros_stand_ins"
+STAND_INS = Path(__file__).parent / "message_stand_ins"
 FRAME_STAMP_NS = 5_000_000_005  # of `segmented_frame`
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 VOLATILE, LATCHED = DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from builders import depth_of_plane, frame_of_depth
@@ -32,6 +34,14 @@ def test_no_depth_gives_an_unknown_surface(size: tuple[int, int]) -> None:
     surface = estimate_surface(frame_of_depth(camera, np.zeros((size[1], size[0]))))
     assert not surface.known.any()
     assert not surface.normals.any() and not surface.points_m.any() and not surface.area_m2.any()
+
+
+def test_no_frame_begins_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV keeps memory of every thread that there ever was."""
+    frame = frame_of_depth(CAMERA, np.ones((120, 160)))
+    estimate_surface(frame)
+    monkeypatch.setattr(threading.Thread, "start", lambda _thread: pytest.fail("a thread was begun"))
+    estimate_surface(frame)
 
 
 @pytest.mark.parametrize("normal", [(0.0, 0.0, 1.0), unit(0.5, 0.2, 1.0), unit(-0.3, -0.9, 1.0)])

@@ -64,7 +64,7 @@ class EnduranceLog:
     rss_mib: list[tuple[int, float]] = field(default_factory=list)  # frames so far, resident memory of the node
     cpu_s: list[tuple[int, float]] = field(default_factory=list)  # frames so far, processor time of the node
     service_ms: list[tuple[int, float]] = field(default_factory=list)  # frames so far, answer of get_instances
-    num_lost: int = 0
+    unanswered: list[str] = field(default_factory=list)  # frames and calls
 
     def add(self, stage_ms: Mapping[str, float], answer_ms: float) -> None:
         """Take in a frame."""

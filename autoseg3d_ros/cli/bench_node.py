@@ -47,6 +47,7 @@ _MASKS = {"masks.source": "regions"}  # here on every machine
 _ENDURANCE = {
     "process.mode": "lossless",
     "input.qos": "DEFAULT",
+    "pose.timeout_s": 5.0,  # a busy machine may stand still for a second
     "lifting.num_points": 2_000,
     "lifting.min_region_px": 40,
     "regions.min_region_px": 40,
@@ -139,7 +140,7 @@ def _endure(args: argparse.Namespace) -> int:
     document = {
         "tenths": [dataclasses.asdict(one) for one in tenths],
         "num_frames": len(log.frame_ms),
-        "num_lost": log.num_lost,
+        "unanswered": log.unanswered,
         "num_ids": audit.num_created,
         "faults": audit.faults,
         "status": status,
@@ -156,7 +157,7 @@ def _walk(bench: _Bench, num_frames: int, log: EnduranceLog, audit: IdAudit, int
                 _sample(bench, log)
             answer = bench.client.ask(corridor_frame(number), _ANSWER_S)
             if answer is None:
-                log.num_lost += 1
+                log.unanswered.append(f"frame {number}")
                 bench.rss_mib()  # raises where the node has ended
             else:
                 log.add(answer.stage_ms, answer.answer_ms)
@@ -173,7 +174,7 @@ def _sample(bench: _Bench, log: EnduranceLog) -> None:
     log.cpu_s.append((number, bench.cpu_s()))
     spent_ms = bench.client.call_get_instances(_ANSWER_S)
     if spent_ms is None:
-        log.num_lost += 1
+        log.unanswered.append(f"get_instances after {number} frames")
     else:
         log.service_ms.append((number, spent_ms))
 
@@ -193,11 +194,11 @@ def _print_endurance(tenths: list[Slice], log: EnduranceLog, audit: IdAudit, sta
         f"p95 of the last tenth over that of the second: {p95_growth(tenths):.2f}\n"
         f"ids: {audit.num_created} born, {audit.num_revived} revived, {audit.num_merged} merged, "
         f"{audit.num_removed} removed; used twice: {len(audit.faults)}\n"
-        f"frames and calls without an answer: {log.num_lost}; node: {counted}, {_fills(status)}"
+        f"frames and calls without an answer: {', '.join(log.unanswered) or 'none'}; node: {counted}, {_fills(status)}"
     )
     for line in audit.faults[:5]:
         print(f"  {line}")
-    return growth <= _FLAT and not audit.faults and not log.num_lost and status.get("failed") == "0"
+    return growth <= _FLAT and not audit.faults and not log.unanswered and status.get("failed") == "0"
 
 
 def _fills(status: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 UNITS_PER_METRE = {"16UC1": 1000.0, "mono16": 1000.0, "32FC1": 1.0}
 PLAUSIBLE_MEDIAN_M = (0.05, 50.0)
 
-_SAMPLE_STEP_PX = 4
+_SAMPLE_STEP_PX = 8
 _warned_of: set[tuple[str, float]] = set()  # (encoding, units): a wrong unit is wrong in every frame, but is said once
 
 
@@ -28,7 +28,8 @@ def decode_depth(raw: np.ndarray, encoding: str, *, units_per_metre: float = 0.0
     units = units_per_metre or UNITS_PER_METRE[encoding]
     depth_m = raw.astype(np.float32) / np.float32(units)
     if raw.dtype == np.float32:
-        depth_m[~((depth_m > 0) & np.isfinite(depth_m))] = 0
+        np.fmax(depth_m, np.float32(0), out=depth_m)  # NaN too, in half the time of a mask
+        depth_m[depth_m == np.inf] = 0
     _warn_of_implausible_unit(depth_m, encoding, units, where)
     return depth_m
 
