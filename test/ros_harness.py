@@ -28,6 +28,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
 from autoseg3d_ros.ros import conversions
+from autoseg3d_ros.ros.spinning import spin_until
 from autoseg3d_ros.structures import CameraIntrinsics, RigidPose
 
 TIMEOUT_S = float(os.environ.get("AUTOSEG3D_TEST_TIMEOUT_S", "60"))  # of what comes at once on an idle machine
@@ -105,7 +106,8 @@ class Robot:
         self.node = Node("robot", context=self._context, start_parameter_services=False)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._leaves = threading.Event()
+        self._thread = threading.Thread(target=spin_until, args=(self._leaves, self._executor), daemon=True)
         self._thread.start()
 
     def connect(self, qos: QoSProfile = RELIABLE, pose_type: type = PoseStamped) -> None:
@@ -173,8 +175,9 @@ class Robot:
 
     def close(self) -> None:
         """Leave the network."""
-        self._executor.shutdown()
+        self._leaves.set()
         self._thread.join(TIMEOUT_S)
+        self._executor.shutdown()
         self.node.destroy_node()
         self._context.try_shutdown()
 

@@ -20,6 +20,7 @@ from autoseg3d_ros.msg import InstanceArray, Segmentation
 from autoseg3d_ros.ros import conversions
 from autoseg3d_ros.ros.fastdds import allow_large_messages
 from autoseg3d_ros.ros.player import Player
+from autoseg3d_ros.ros.spinning import spin_until
 from autoseg3d_ros.srv import GetInstances
 from autoseg3d_ros.structures import Frame
 
@@ -64,7 +65,10 @@ class BenchClient:
         self._listen(listens_to_points)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._planner)
-        self._thread = threading.Thread(target=self._executor.spin, name="planner", daemon=True)
+        self._leaves = threading.Event()
+        self._thread = threading.Thread(
+            target=spin_until, args=(self._leaves, self._executor), name="planner", daemon=True
+        )
         self._thread.start()
 
     def is_connected(self) -> bool:
@@ -119,8 +123,9 @@ class BenchClient:
 
     def close(self) -> None:
         """Leave the network."""
-        self._executor.shutdown()
+        self._leaves.set()
         self._thread.join()
+        self._executor.shutdown()
         self._planner.destroy_node()
         self._player.destroy_node()
         rclpy.shutdown()

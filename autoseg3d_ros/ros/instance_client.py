@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 
 from autoseg3d_ros.client.instance_table import InstanceTable, TableChange
 from autoseg3d_ros.msg import InstanceArray
+from autoseg3d_ros.ros.spinning import spin_until
+from autoseg3d_ros.ros.stop_signals import StopSignals
 
 _QUEUE = 50  # frames that this node may be behind before the full list must help
 
@@ -34,10 +38,12 @@ def subscribe(node: Node, on_change: Callable[[InstanceTable, TableChange, Insta
 
 def spin(make_node: Callable[[], Node]) -> None:
     """Run one node until SIGINT or SIGTERM."""
-    rclpy.init()
-    try:
-        rclpy.spin(make_node())
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        rclpy.try_shutdown()
+    stop = threading.Event()
+    with StopSignals(stop):
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            executor = SingleThreadedExecutor()
+            executor.add_node(make_node())
+            spin_until(stop, executor)
+        finally:
+            rclpy.try_shutdown()
