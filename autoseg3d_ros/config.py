@@ -168,7 +168,9 @@ class ProcessConfig:
 class OutputConfig:
     """What is published and how often."""
 
-    min_state: str = setting("tentative", "least state published on `instances`", choices=("tentative", "active"))
+    min_state: str = setting(
+        "tentative", "least state of an instance that is published", choices=("tentative", "active")
+    )
     map_rate_hz: float = setting(1.0, "`map_points` and `instances_full` at most this often", minimum=0.01)
     marker_lifetime_s: float = setting(5.0, "safety net for markers whose DELETE was lost, seconds", minimum=0.0)
 

@@ -35,6 +35,7 @@ ARGUMENTS = {
     "pose_source": ("", "pose (PoseStamped), odometry (Odometry) or tf (TF, with pose_topic unused)"),
     "map_frame": ("", "frame of everything that is published"),
     "device": ("", "of the network: auto, cpu, cuda or cuda:N"),
+    "model": ("", "a model of models/manifest.yaml; none = geometry alone"),
     "weights": ("", "a .safetensors file in place of a model by name"),
     "map_file": ("", "go on from the map in this file, where there is one, and write it there at the end"),
     "rviz": ("false", "also start RViz"),
@@ -46,6 +47,7 @@ PARAMETER_OF_ARGUMENT = {
     "pose_source": "pose.source",
     "map_frame": "map_frame",
     "device": "model.device",
+    "model": "model.name",
     "weights": "model.path",
 }
 

@@ -21,7 +21,7 @@ LAUNCH_FILE = ROOT / "launch" / "online_seg.launch.py"
 RVIZ_FILE = ROOT / "rviz" / "online_seg.rviz"
 PROMISED = {
     "namespace", "use_sim_time", "params_file", "autostart", "log_level", "rgb_topic", "depth_topic",
-    "camera_info_topic", "pose_topic", "pose_source", "map_frame", "device", "weights", "map_file", "rviz",
+    "camera_info_topic", "pose_topic", "pose_source", "map_frame", "device", "model", "weights", "map_file", "rviz",
     "rviz_config", "bag", "bag_rate",
 }  # fmt: skip
 RUN_IT = """

@@ -143,7 +143,10 @@ def test_the_least_state_holds_for_what_is_shown(bench):
     assert [one.id for one in bench.on("instances")[0].instances] == [2]
     assert [one.id for one in bench.on("detections_3d")[0].detections] == ["2"]
     assert {marker.id for message in bench.on("markers") for marker in message.markers} == {2}
-    assert [one.id for one in bench.on("instances_full")[0].instances] == [1, 2], "the table of a client is of all"
+    assert [one.id for one in bench.on("instances_full")[0].instances] == [2]
+    bench.outputs.configure(Config())
+    bench.state(10.0)
+    assert [one.id for one in bench.on("instances_full")[1].instances] == [1, 2], "told at once"
 
 
 def test_the_whole_state_comes_at_its_rate(bench):

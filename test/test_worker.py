@@ -213,6 +213,16 @@ def test_inactive_drops_the_weights_and_keeps_the_state(make_bench):
     assert bench.segmenters[-1].state is bench.segmenters[0].state
 
 
+def test_nobody_is_told_what_stands_in_for_the_network(make_bench, caplog):
+    caplog.set_level(logging.INFO, "autoseg3d_ros")
+    bench = make_bench(settings.replace(EVERY_FRAME, {"model.name": "tiny"}))
+    bench.worker.deactivate()
+    bench.worker.activate(bench.feed())
+    bench.worker.stop()
+    told = [record.getMessage() for record in caplog.records if record.name == "autoseg3d_ros.build"]
+    assert told == ["model: tiny", "model: tiny"]
+
+
 def test_an_activation_that_fails_can_be_tried_again(make_bench):
     bench = make_bench()
     bench.worker.deactivate()

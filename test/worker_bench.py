@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import types
 
@@ -103,6 +104,7 @@ class Bench:
     def build(self, config: Config) -> Segmenter:
         if config.masks.fragments == 13:
             raise ConfigError("thirteen")
+        logging.getLogger("autoseg3d_ros.build").info("model: %s", config.model.name)
         self.configs.append(config)
         self.segmenters.append(Segmenter(self.errors))
         return self.segmenters[-1]

@@ -56,6 +56,7 @@ class Outputs:
         self._pace_of_full, self._pace_of_map, self._pace_of_markers = Pace(), Pace(), Pace()
         self._pace_of_markers.touch()
         self._last_stamp_ns = 0
+        self._least_state = _LEAST_STATE[config.output.min_state]
         self._messages = InstanceMessages()
         self._board = InstanceMarkers(config.map_frame, config.output.marker_lifetime_s)
         self._painter = OverlayPainter(self._overlay)
@@ -63,7 +64,10 @@ class Outputs:
 
     def configure(self, config: Config) -> None:
         """Take over changed settings."""
-        self._least_state = _LEAST_STATE[config.output.min_state]
+        least_state = _LEAST_STATE[config.output.min_state]
+        if least_state is not self._least_state:
+            self._pace_of_full.touch()
+        self._least_state = least_state
         self._period_s = 1.0 / config.output.map_rate_hz
         self._marker_period_s = _marker_period_s(config.output)
         self._board.set_lifetime(config.output.marker_lifetime_s)
@@ -115,7 +119,7 @@ class Outputs:
             self._pace_of_full.done(now_s, self._period_s)
             index = max(segmenter.state.frame_index - 1, 0)
             message = conversions.instance_array_msg(head, segmenter.state.map_id, index, (), is_full=True)
-            message.instances = self._messages.filled(instances)
+            message.instances = self._messages.filled(self._of_interest(instances))
             self._instances_full.publish(message)
         if markers_are_due:
             self._pace_of_markers.done(now_s, self._marker_period_s)

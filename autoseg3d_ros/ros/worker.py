@@ -6,7 +6,8 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -141,7 +142,8 @@ class Worker:
 
     def _sleep(self) -> None:
         if self._is_awake:
-            bare = self._build(settings.replace(self._config, _WITHOUT_WEIGHTS))
+            with _unsaid("autoseg3d_ros.build"):  # which masks and model stand in is nobody's business
+                bare = self._build(settings.replace(self._config, _WITHOUT_WEIGHTS))
             device_memory.move_memory(self.segmenter.state, "cpu")
             bare.state = self.segmenter.state
             self.segmenter, self._is_awake = bare, False
@@ -276,3 +278,15 @@ def _shapes_segmenter(former: Config, config: Config) -> bool:
         map=former.map,
     )
     return same != former
+
+
+@contextmanager
+def _unsaid(name: str) -> Iterator[None]:
+    """Let a logger tell nothing but warnings meanwhile."""
+    teller = logging.getLogger(name)
+    level = teller.level
+    teller.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        teller.setLevel(level)
