@@ -6,7 +6,7 @@ import dataclasses
 import logging
 
 from autoseg3d_ros.config import Config, ConfigError
-from autoseg3d_ros.fragment_merging import FragmentMerger, GeometricJudge, NoJudge, WholeMasks
+from autoseg3d_ros.fragment_merging import FragmentJudge, FragmentMerger, GeometricJudge, NoJudge, WholeMasks
 from autoseg3d_ros.geometric_recognition import GeometricRecognition
 from autoseg3d_ros.lifting.mask_selection import load_model, load_sam, select_source
 from autoseg3d_ros.lifting.masks import FileMasks, MaskSource, TruthMasks
@@ -30,7 +30,7 @@ def build_segmenter(config: Config, *, is_turned: bool = False) -> OnlineSegment
     masks = build_mask_source(config, surfaces, is_turned=is_turned)
     config = with_model(config)
     if config.model.path or config.model.name != NO_MODEL:
-        return _learned_segmenter(masks, config)
+        return _learned_segmenter(masks, _judge(config, surfaces), config)
     _logger.info("model: %s", describe_model(config.model))
     recognition, tracker = _geometric(config, surfaces)
     return OnlineSegmenter(masks, recognition, tracker, config)
@@ -43,13 +43,16 @@ def with_model(config: Config) -> Config:
 
 def _geometric(config: Config, surfaces: SurfaceEstimator) -> tuple[Recognition, Tracker]:
     tracker = Tracker(config.tracking, config.limits)
-    if not config.fragments.merge:
-        return GeometricRecognition(NoJudge(), WholeMasks(config.tracking), tracker, config.tracking), tracker
-    judge = GeometricJudge(surfaces, config.fragments)
-    return GeometricRecognition(judge, FragmentMerger(config.tracking), tracker, config.tracking), tracker
+    merger = FragmentMerger if config.fragments.merge else WholeMasks
+    judge = _judge(config, surfaces)
+    return GeometricRecognition(judge, merger(config.tracking), tracker, config.tracking), tracker
 
 
-def _learned_segmenter(masks: MaskSource, config: Config) -> OnlineSegmenter:
+def _judge(config: Config, surfaces: SurfaceEstimator) -> FragmentJudge:
+    return GeometricJudge(surfaces, config.fragments) if config.fragments.merge else NoJudge()
+
+
+def _learned_segmenter(masks: MaskSource, judge: FragmentJudge, config: Config) -> OnlineSegmenter:
     try:
         # torch takes a second to import, and is an extra.
         from autoseg3d_ros.build_learned import build_learned_segmenter
@@ -58,7 +61,7 @@ def _learned_segmenter(masks: MaskSource, config: Config) -> OnlineSegmenter:
             f"model.name: {config.model.path or config.model.name!r} needs torch and safetensors ({error}); "
             "`pip install torch safetensors`, or `--model none` for geometry alone"
         ) from error
-    return build_learned_segmenter(masks, config)
+    return build_learned_segmenter(masks, judge, config)
 
 
 def build_mask_source(

@@ -8,6 +8,7 @@ import logging
 import torch
 
 from autoseg3d_ros.config import Config, ConfigError
+from autoseg3d_ros.fragment_merging import FragmentJudge, NoJudge
 from autoseg3d_ros.geometric_cue import GeometricCue
 from autoseg3d_ros.learned_association import (
     EmbeddingAssociation,
@@ -27,8 +28,11 @@ from autoseg3d_ros.tracking.tracker import Tracker
 _logger = logging.getLogger(__name__)
 
 
-def build_learned_segmenter(masks: MaskSource, config: Config) -> OnlineSegmenter:
-    """Return a segmenter with the network of the settings, and the tracker that suits it. Raises ConfigError."""
+def build_learned_segmenter(masks: MaskSource, judge: FragmentJudge, config: Config) -> OnlineSegmenter:
+    """Return a segmenter with the network of the settings, and the tracker that suits it. Raises ConfigError.
+
+    `judge` is asked where the network was trained on united superpoints.
+    """
     network = build_network(config.model, config.feature_memory, config.seed)
     association = _association(network, config)
     tracker = _tracker(association, config)
@@ -40,7 +44,8 @@ def build_learned_segmenter(masks: MaskSource, config: Config) -> OnlineSegmente
         _precision(network, config.model.precision),
         config.tracking.memory_update,
     )
-    recognition = LearnedRecognition(network, association, tracker, settings)
+    judge = judge if network.config.unites_superpoints else NoJudge()
+    recognition = LearnedRecognition(network, judge, association, tracker, settings)
     num_points = min(config.lifting.num_points, network.config.num_points)
     config = dataclasses.replace(config, lifting=dataclasses.replace(config.lifting, num_points=num_points))
     return OnlineSegmenter(masks, recognition, tracker, config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Protocol
@@ -14,7 +14,7 @@ from autoseg3d_ros.config import FragmentsConfig, TrackingConfig
 from autoseg3d_ros.geometry import boxes_of_groups
 from autoseg3d_ros.lifting.adjacency import border_evidence, ids_on_grid
 from autoseg3d_ros.lifting.surface import SurfaceEstimator
-from autoseg3d_ros.structures import Detections, Frame, Superpoints
+from autoseg3d_ros.structures import NO_MASK, Detections, Frame, Superpoints
 from autoseg3d_ros.tracking.association import overlap_counts
 from autoseg3d_ros.tracking.consensus import connected, group_fragments, owners
 from autoseg3d_ros.tracking.fragments import merge_fragments
@@ -68,6 +68,17 @@ class NoJudge:
         """Return no relations."""
         none = np.zeros((0, 2), np.int32)
         return FragmentRelations(none, np.zeros(0, np.float32), none)
+
+
+def united(superpoints: Superpoints, relations: FragmentRelations) -> Superpoints:
+    """Return the superpoints with those that are joined as one, renumbered."""
+    group = connected(superpoints.num_superpoints, relations.joined)
+    return replace(
+        superpoints,
+        superpoint=group[superpoints.superpoint],
+        id_image=np.append(group, np.int32(NO_MASK))[superpoints.id_image],
+        num_superpoints=_num_labels(group),
+    )
 
 
 @dataclass(frozen=True)

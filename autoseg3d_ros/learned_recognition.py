@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from autoseg3d_ros.fragment_merging import FragmentJudge, united
 from autoseg3d_ros.geometry import boxes_of_groups
 from autoseg3d_ros.learned_association import LearnedAssociation, LearnedRecognized
 from autoseg3d_ros.learned_memory import LearnedMemory
@@ -37,9 +38,15 @@ class LearnedRecognition:
     """Objects by the network; tracks by what the association compares."""
 
     def __init__(
-        self, network: AutoSeg3D, association: LearnedAssociation, tracker: Tracker, settings: LearnedSettings
+        self,
+        network: AutoSeg3D,
+        judge: FragmentJudge,
+        association: LearnedAssociation,
+        tracker: Tracker,
+        settings: LearnedSettings,
     ) -> None:
         self.network = network
+        self._judge = judge
         self.association = association
         self._tracker = tracker
         self._settings = settings
@@ -49,6 +56,11 @@ class LearnedRecognition:
         """Begin with empty memories."""
         bank = TrackBank(state.tracks.num_slots, self.network.config.decoder.width, self._device)
         state.learned = LearnedMemory(NetworkState(ShortTermState(self._settings.short_term_frames)), bank)
+
+    def unite(self, frame: Frame, superpoints: Superpoints, clock: StageClock) -> Superpoints:
+        """Return superpoints of which geometry joins none any more; LMI has the rest to do."""
+        with clock.stage("judge"):
+            return united(superpoints, self._judge(frame, superpoints))
 
     def glance(self, frame: Frame, superpoints: Superpoints, clock: StageClock) -> NetworkInput:
         """Return the voxels of the frame."""

@@ -43,6 +43,10 @@ class Recognition(Protocol):
         """Put what this recognition remembers into a new state."""
         ...
 
+    def unite(self, frame: Frame, superpoints: Superpoints, clock: StageClock) -> Superpoints:
+        """Return the superpoints to work on: those of the masks, or larger ones."""
+        ...
+
     def glance(self, frame: Frame, superpoints: Superpoints, clock: StageClock) -> Any:
         """Return what can be said of the frame alone; so it may run ahead, in one other thread."""
         ...

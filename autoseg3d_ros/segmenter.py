@@ -56,6 +56,9 @@ class OnlineSegmenter:
         with clock.stage("lift"):
             superpoints = lift(frame, masks, self.config.depth, self.config.lifting, self.config.seed)
 
+        # Pieces of one surface become one superpoint, where the network was trained so.
+        superpoints = self.recognition.unite(frame, superpoints, clock)
+
         # What geometry says of the frame alone, or the voxels that the network will see.
         glance = self.recognition.glance(frame, superpoints, clock)
         return Percept(frame, masks, superpoints, glance, clock)

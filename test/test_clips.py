@@ -89,6 +89,17 @@ def test_frames_are_lifted_as_in_a_run(tmp_path):
     assert expected.num_superpoints == 4
 
 
+def test_united_kinds_are_what_geometry_makes_of_the_plain_ones(tmp_path):
+    """The blocks stand apart, and each half of one touches the other half without an edge."""
+    config = replace(CACHE, masks=("truth-2", "united-truth-2"))
+    (scene,) = cached(tmp_path / "cache", a_scene(tmp_path / "room", still_frames(1)), config=config)
+    plain, one = scene.frame(0, "truth-2").superpoint["truth-2"], scene.frame(0, "united-truth-2")
+    whole = one.superpoint["united-truth-2"]
+    assert len(np.unique(plain)) == 4
+    pairs = np.unique(np.stack([whole, one.instance], axis=1), axis=0)
+    assert pairs[:, 0].tolist() == [0, 1], "one superpoint an instance"
+
+
 def test_a_cache_goes_on_where_it_was_stopped(tmp_path):
     scenes = [a_scene(tmp_path / name, still_frames(4)) for name in ("a", "b")]
     cache, config = tmp_path / "cache", replace(CACHE, every=2)

@@ -4,8 +4,9 @@ import numpy as np
 from scenes import NO_RELATIONS, BlockMasks, frame_of
 
 from autoseg3d_ros.config import DepthConfig, LiftingConfig, LimitsConfig, TrackingConfig
-from autoseg3d_ros.fragment_merging import FragmentMerger, FragmentRelations, MapEvidence, NoJudge, WholeMasks
+from autoseg3d_ros.fragment_merging import FragmentMerger, FragmentRelations, MapEvidence, NoJudge, WholeMasks, united
 from autoseg3d_ros.lifting.superpoints import lift
+from autoseg3d_ros.structures import NO_MASK
 from autoseg3d_ros.tracking.tracker import Tracker
 
 THREE = ((0, 0, 20, 30, 1.0), (20, 0, 20, 30, 1.0), (50, 0, 20, 30, 1.0))  # 0 and 1 touch
@@ -50,6 +51,19 @@ def test_joined_fragments_become_one_detection_with_one_box():
     assert detections.num_points.tolist() == [1200, 600]
     one = superpoints.xyz_m[superpoints.superpoint < 2]
     np.testing.assert_array_equal(detections.box_m[0], [one.min(axis=0), one.max(axis=0)])
+
+
+def test_united_superpoints_are_renumbered_and_keep_their_points():
+    nothing = superpoints_of()
+    assert united(nothing, NO_RELATIONS).num_superpoints == 0
+    superpoints = superpoints_of(*THREE)
+    apart = united(superpoints, NO_RELATIONS)
+    assert apart.num_superpoints == 3 and np.array_equal(apart.id_image, superpoints.id_image)
+    one = united(superpoints, relations(joined=[(0, 2)]))
+    assert one.num_superpoints == 2
+    assert np.array_equal(one.superpoint, np.array([0, 1, 0])[superpoints.superpoint])
+    assert np.array_equal(one.id_image, np.array([0, 1, 0, NO_MASK])[superpoints.id_image])
+    assert one.xyz_m is superpoints.xyz_m
 
 
 def test_whole_masks_stay_apart_though_the_map_takes_them_for_one_object():

@@ -14,6 +14,7 @@ from autoseg3d_ros.config import Config, ConfigError
 from autoseg3d_ros.geometric_cue import GeometricCue
 from autoseg3d_ros.learned_association import EmbeddingAssociation, LongTermAssociation
 from autoseg3d_ros.learned_recognition import exclusive
+from autoseg3d_ros.lifting.masks import TruthMasks
 from autoseg3d_ros.memory.bank import embedding_affinity
 from autoseg3d_ros.memory.long_term import LongTermMemory
 from autoseg3d_ros.memory.merge_head import MergeHead
@@ -114,6 +115,15 @@ def test_a_frame_without_detections_and_one_with_all_tracks_dead():
     online.step(frame_of(index=2))
     assert len(online.state.tracks.occupied()) == 0
     assert online.step(frame_of(LEFT, index=3)).point_ids.max() > 0
+
+
+@pytest.mark.parametrize(("merge", "num_superpoints"), [(True, 2), (False, 4)])
+def test_a_network_that_wants_them_united_gets_superpoints_of_whole_surfaces(merge, num_superpoints):
+    """The blocks stand apart, and each comes in two pieces."""
+    online = segmenter(TruthMasks(2, 0), **{"fragments.merge": merge})
+    percept = online.perceive(frame_of(LEFT, RIGHT))
+    assert percept.superpoints.num_superpoints == percept.glance.num_superpoints == num_superpoints
+    assert np.array_equal(percept.glance.superpoint.numpy(), percept.superpoints.superpoint)
 
 
 def test_frames_without_masks_are_segmented():

@@ -18,6 +18,7 @@ class NetworkConfig:
     min_points: int = 100  # a detection has more than so many of them
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     memory_heads: int = 8  # of STM, LTM and LMI
+    unites_superpoints: bool = False  # by geometry, before it sees them; not in the published model
     voxel_memory: bool = True
     fragment_merging: bool = True  # LMI
     short_term: bool = True  # STM
@@ -39,6 +40,7 @@ PRESETS = {
         voxel_m=0.04,
         num_points=10_000,
         min_points=30,
+        unites_superpoints=True,
         decoder=DecoderConfig(
             in_channels=64,
             width=128,

@@ -16,10 +16,12 @@ import numpy as np
 from autoseg3d_ros.config import Config
 from autoseg3d_ros.data.scene_folder import MASKS, SceneFolder
 from autoseg3d_ros.data.source import SourceError
+from autoseg3d_ros.fragment_merging import FragmentJudge, GeometricJudge, united
 from autoseg3d_ros.geometry import backproject, transform_points
 from autoseg3d_ros.lifting.masks import FileMasks, MaskSource, TruthMasks
 from autoseg3d_ros.lifting.regions import RegionMasks
 from autoseg3d_ros.lifting.superpoints import lift
+from autoseg3d_ros.lifting.surface import SurfaceEstimator
 from autoseg3d_ros.structures import NO_MASK, Frame, FrameError
 from autoseg3d_ros.training.cached_scene import ORIGIN_FILE, LiftedFrame, read_origin, write_frame, write_truth
 from autoseg3d_ros.training.sampling import evenly_drawn
@@ -27,14 +29,16 @@ from autoseg3d_ros.training.scene_surfaces import SurfaceRecorder
 from autoseg3d_ros.worker_pool import Worker, run_each
 
 _VERSION = 1  # of the files
+_UNITED = "united-"
 
 
 @dataclass(frozen=True)
 class CacheConfig:
     """What is lifted."""
 
-    # `regions`, `file` (those in the scene folder), or `truth-K`: the instances, each in K pieces.
-    masks: tuple[str, ...] = ("regions", "truth-2", "truth-4", "truth-8")
+    # `regions`, `file` (those in the scene folder), or `truth-K`: the instances, each in K pieces. `united-...`: the
+    # same, of which geometry unites what it holds for one object.
+    masks: tuple[str, ...] = ("regions", "truth-2", "truth-4", "truth-8", "united-regions", "united-truth-4")
     every: int = 5  # keep every so many-th frame
     num_points: int = 20_000  # kept of a frame; training draws of them
     run: Config = field(default_factory=Config)  # how a run lifts: depth, lifting, regions, seed
@@ -43,18 +47,23 @@ class CacheConfig:
         """Return all that a cached scene depends on, as JSON keeps it."""
         parts = {name: asdict(getattr(self.run, name)) for name in ("depth", "lifting", "regions")}
         numbers = {"every": self.every, "num_points": self.num_points, "seed": self.run.seed, "version": _VERSION}
+        if any(_kind_of(name)[0] for name in self.masks):
+            parts["fragments"] = asdict(self.run.fragments)
         origin = {"masks": self.masks, **parts, **numbers, "scene": dict(scene.info.origin)}
         return dict(json.loads(json.dumps(origin)))
 
-    def mask_source(self, name: str, scene: SceneFolder) -> MaskSource:
-        """Return the source of a kind of masks. Raises ValueError where there is none of that name."""
+    def mask_source(self, name: str, scene: SceneFolder, surfaces: SurfaceEstimator | None = None) -> MaskSource:
+        """Return the source of a kind of masks, united or not. Raises ValueError where there is none of that name."""
+        _, name = _kind_of(name)
         if name == "regions":
-            return RegionMasks(self.run.regions)
+            return RegionMasks(self.run.regions, surfaces)
         if name == "file":
             return FileMasks(scene.path / MASKS)
         kind, _, num_pieces = name.partition("-")
         if kind != "truth" or not num_pieces.isdecimal() or int(num_pieces) < 1:
-            raise ValueError(f"masks {name!r}: expected regions, file or truth-K with K pieces an instance")
+            raise ValueError(
+                f"masks {name!r}: expected regions, file or truth-K with K pieces an instance, or united- before one"
+            )
         return TruthMasks(int(num_pieces), self.run.seed)
 
 
@@ -119,7 +128,9 @@ def _cache_one(cache: Path, config: CacheConfig, path: Path, worker: Worker) -> 
 
 
 def _write_scene(folder: Path, scene: SceneFolder, config: CacheConfig, worker: Worker) -> CacheReport | None:
-    sources = {name: config.mask_source(name, scene) for name in config.masks}
+    surfaces_of = SurfaceEstimator(config.run.regions.working_width_px, config.run.regions.noise_scale)
+    sources = {name: config.mask_source(name, scene, surfaces_of) for name in config.masks}
+    judge = GeometricJudge(surfaces_of, config.run.fragments)
     surfaces, num_frames, skipped = SurfaceRecorder(scene.info.changes), 0, []
     for frame in islice(scene.source().frames(), 0, None, config.every):
         if worker.stopped():
@@ -127,7 +138,7 @@ def _write_scene(folder: Path, scene: SceneFolder, config: CacheConfig, worker: 
         try:
             if isinstance(frame, FrameError):
                 raise frame
-            lifted = lift_frame(frame, scene, sources, config)
+            lifted = lift_frame(frame, scene, sources, judge, config)
             write_frame(folder / f"{frame.name}.npz", lifted)
             surfaces.add(int(frame.name), lifted)
             num_frames += 1
@@ -140,16 +151,19 @@ def _write_scene(folder: Path, scene: SceneFolder, config: CacheConfig, worker: 
     return CacheReport(scene.name, num_frames, tuple(skipped))
 
 
-def lift_frame(frame: Frame, scene: SceneFolder, sources: dict[str, MaskSource], config: CacheConfig) -> LiftedFrame:
+def lift_frame(
+    frame: Frame, scene: SceneFolder, sources: dict[str, MaskSource], judge: FragmentJudge, config: CacheConfig
+) -> LiftedFrame:
     """Return points of a frame with their superpoints as a run would lift them. Raises FrameError without truth."""
     if frame.truth is None:
         raise FrameError(f"{scene.path}, frame {frame.name}: training needs an instance image, got none")
     # All pixels go through `lift`, and the same points are then kept for all kinds of masks.
     everything = replace(config.run.lifting, num_points=frame.depth_m.size)
-    superpoint = {
-        name: lift(frame, source.masks(frame), config.run.depth, everything, config.run.seed).id_image.ravel()
-        for name, source in sources.items()
-    }
+    superpoint = {}
+    for name, source in sources.items():
+        lifted = lift(frame, source.masks(frame), config.run.depth, everything, config.run.seed)
+        is_united, _ = _kind_of(name)
+        superpoint[name] = (united(lifted, judge(frame, lifted)) if is_united else lifted).id_image.ravel()
     depth_m = frame.depth_m.ravel()
     usable = (depth_m >= config.run.depth.min_m) & (depth_m <= config.run.depth.max_m)
     usable &= np.any([ids != NO_MASK for ids in superpoint.values()], axis=0)
@@ -163,3 +177,9 @@ def lift_frame(frame: Frame, scene: SceneFolder, sources: dict[str, MaskSource],
         superpoint={name: ids[pixel] for name, ids in superpoint.items()},
         world_from_exact=frame.world_from_camera @ np.linalg.inv(scene.true_pose(frame.name).matrix),
     )
+
+
+def _kind_of(name: str) -> tuple[bool, str]:
+    """Return whether superpoints of this kind are united, and of which masks they are."""
+    masks = name.removeprefix(_UNITED)
+    return masks != name, masks
