@@ -29,7 +29,7 @@ from autoseg3d_ros.training.scene_surfaces import SurfaceRecorder
 from autoseg3d_ros.worker_pool import Worker, run_each
 
 _VERSION = 1  # of the files
-_UNITED = "united-"
+_PLAIN, _UNITED = ("regions", "truth-2", "truth-4", "truth-8"), "united-"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CacheConfig:
 
     # `regions`, `file` (those in the scene folder), or `truth-K`: the instances, each in K pieces. `united-...`: the
     # same, of which geometry unites what it holds for one object.
-    masks: tuple[str, ...] = ("regions", "truth-2", "truth-4", "truth-8", "united-regions", "united-truth-4")
+    masks: tuple[str, ...] = (*_PLAIN, *(_UNITED + name for name in _PLAIN))
     every: int = 5  # keep every so many-th frame
     num_points: int = 20_000  # kept of a frame; training draws of them
     run: Config = field(default_factory=Config)  # how a run lifts: depth, lifting, regions, seed
