@@ -52,7 +52,7 @@ ALLOWED = {
     **dict.fromkeys(LEVEL_3, LEVEL_1 | ENGINE | LEVEL_3),
     "persistence": LEVEL_1 | LEVEL_3 | {"mapping", "memory", "tracking"},
     "benchmark": LEVEL_1 | LEVEL_3 | ENGINE | {"data", "evaluation"},
-    "training": LEVEL_1 | {"data", "evaluation", "lifting", "memory", "model", "tracking"},
+    "training": LEVEL_1 | {"data", "evaluation", "fragment_merging", "lifting", "memory", "model", "tracking"},
     "ros": LEVEL_1 | {"build", "client", "data", "device_memory", "persistence", "reporting", "segmenter", "stream"},
     "cli": LEVEL_1
     | ENGINE
