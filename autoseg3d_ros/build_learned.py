@@ -43,6 +43,8 @@ def build_learned_segmenter(masks: MaskSource, judge: FragmentJudge, config: Con
         config.model.short_term_frames,
         _precision(network, config.model.precision),
         config.tracking.memory_update,
+        config.model.track_merging,
+        config.tracking.min_points,
     )
     judge = judge if network.config.unites_superpoints else NoJudge()
     recognition = LearnedRecognition(network, judge, association, tracker, settings)

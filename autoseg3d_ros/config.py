@@ -114,6 +114,11 @@ class TrackingConfig:
     merge_votes: int = setting(8, "frames, net of contrary ones, that prove two tracks to be one object", minimum=1)
     box_weight: float = setting(0.2, "weight of box IoU beside map overlap in the affinity", minimum=0.0, maximum=1.0)
     min_points: int = setting(20, "sampled points a detection needs to start a track", minimum=1)
+    score_prior: int = setting(
+        5,
+        "observations of score 0 that the mean of an instance begins with: seen more often = surer; 0 = none",
+        minimum=0,
+    )
     owner_share: float = setting(
         0.6, "share of a fragment's mapped points in one track that makes it part of it", minimum=0.5, maximum=1.0
     )

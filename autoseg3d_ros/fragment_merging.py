@@ -108,6 +108,25 @@ class MapEvidence:
         return overlap_counts(group_of_point, num_groups, disputed, self.num_slots)
 
 
+Pairs = set[tuple[int, int]]
+
+
+def track_votes(
+    group_of_point: np.ndarray, evidence: MapEvidence, tracks: TrackTable, min_points: int
+) -> tuple[Pairs, Pairs]:
+    """Return pairs of slots whose visible parts lie in one group, and those once voted together that do not now.
+
+    `group_of_point` (N,) int, -1 = none; a track of which fewer than `min_points` points are seen has no vote.
+    """
+    counts = evidence.counts(group_of_point, max(_num_labels(group_of_point), 1))
+    is_home = (counts.max(axis=0) >= _HOME_SHARE * evidence.num_seen) & (evidence.num_seen >= min_points)
+    home = np.where(is_home, counts.argmax(axis=0), -1)
+    together = {pair for members in _members(home) for pair in combinations(members, 2)}
+    voted = tracks.same_object_votes
+    parted = {pair for pair in voted if min(home[list(pair)]) >= 0 and len(set(home[list(pair)])) > 1}
+    return together, parted
+
+
 class FragmentMerger:
     """Groups superpoints into detections, and finds tracks that are fragments of one object. Has no memory."""
 
@@ -147,21 +166,11 @@ class FragmentMerger:
         Tracks whose visible parts lie in one geometric group are together. Apart are those whose parts touch across a
         gap or a concave edge, and those once voted together that lie in different groups.
         """
-        home = self._homes(relations, superpoints, evidence)
-        together = {pair for members in _members(home) for pair in combinations(members, 2)}
+        group = connected(superpoints.num_superpoints, relations.joined)[superpoints.superpoint]
+        together, parted = track_votes(group, evidence, tracks, self._config.min_points)
         owner_pairs = owner[relations.apart]
         touching = {(min(pair), max(pair)) for pair in owner_pairs.tolist() if pair[0] != pair[1] and min(pair) > 0}
-        parted = {
-            pair for pair in tracks.same_object_votes if min(home[list(pair)]) >= 0 and len(set(home[list(pair)])) > 1
-        }
-        return _pairs(together), _pairs((touching | parted) - together)
-
-    def _homes(self, relations: FragmentRelations, superpoints: Superpoints, evidence: MapEvidence) -> np.ndarray:
-        """Return the geometric group (num_slots,) that holds most of what is seen of each slot, -1 for none."""
-        group = connected(superpoints.num_superpoints, relations.joined)
-        counts = evidence.counts(group[superpoints.superpoint], max(_num_labels(group), 1))
-        is_home = counts.max(axis=0) >= _HOME_SHARE * evidence.num_seen
-        return np.where(is_home & (evidence.num_seen >= self._config.min_points), counts.argmax(axis=0), -1)
+        return pair_rows(together), pair_rows((touching | parted) - together)
 
 
 class WholeMasks(FragmentMerger):
@@ -184,5 +193,6 @@ def _num_labels(labels: np.ndarray) -> int:
     return int(labels.max(initial=-1)) + 1
 
 
-def _pairs(pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+def pair_rows(pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    """Return pairs as (P, 2) int64, ascending."""
     return np.array(sorted(pairs), np.int64).reshape(-1, 2)

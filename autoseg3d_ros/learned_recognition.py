@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from autoseg3d_ros.fragment_merging import FragmentJudge, united
+from autoseg3d_ros.fragment_merging import FragmentJudge, MapEvidence, Pairs, pair_rows, track_votes, united
 from autoseg3d_ros.geometry import boxes_of_groups
 from autoseg3d_ros.learned_association import LearnedAssociation, LearnedRecognized
 from autoseg3d_ros.learned_memory import LearnedMemory
@@ -21,8 +21,6 @@ from autoseg3d_ros.stage_clock import StageClock
 from autoseg3d_ros.structures import Detections, Frame, Superpoints
 from autoseg3d_ros.tracking.tracker import Tracker, TrackUpdate
 
-_NO_PAIRS = np.zeros((0, 2), np.int64)
-
 
 @dataclass(frozen=True)
 class LearnedSettings:
@@ -32,6 +30,8 @@ class LearnedSettings:
     short_term_frames: int = 1
     precision: torch.dtype = torch.float32  # of the products of the network; what is tracked stays float32
     update_rule: str = "count"  # of stored embeddings and boxes, see `memory.bank.blend`
+    merges_tracks: bool = False  # those that one detection covers time and again
+    min_points: int = 20  # seen of a track that has a vote in that
 
 
 class LearnedRecognition:
@@ -80,9 +80,21 @@ class LearnedRecognition:
         with torch.inference_mode(), percept.clock.stage("embed"):
             observed = self.association.observe(found)
         with percept.clock.stage("share"):
-            detections = exclusive(found, percept.superpoints)
-            merged = self._tracker.merge_duplicates(state.tracks, _NO_PAIRS, _NO_PAIRS, percept.frame.stamp_ns)
-            return LearnedRecognized(detections, state.evidence(percept.superpoints), merged, observed, percept)
+            detections, evidence = exclusive(found, percept.superpoints), state.evidence(percept.superpoints)
+            merged = self._merge_tracks(detections, evidence, percept.frame.stamp_ns, state)
+            if state.pass_on(merged):
+                evidence = state.evidence(percept.superpoints)
+            return LearnedRecognized(detections, evidence, merged, observed, percept)
+
+    def _merge_tracks(
+        self, detections: Detections, evidence: MapEvidence, stamp_ns: int, state: SegmenterState
+    ) -> TrackUpdate:
+        """Let tracks of one object become one; the detections vote, as geometric groups do without a network."""
+        together: Pairs = set()
+        parted: Pairs = set()
+        if self._settings.merges_tracks:
+            together, parted = track_votes(detections.of_point, evidence, state.tracks, self._settings.min_points)
+        return self._tracker.merge_duplicates(state.tracks, pair_rows(together), pair_rows(parted - together), stamp_ns)
 
     def affinity(self, recognized: Recognized, state: SegmenterState) -> np.ndarray:
         """Return (D, T) by the association."""

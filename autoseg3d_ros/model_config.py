@@ -46,6 +46,9 @@ class ModelConfig:
         choices=GEOMETRIC_CUES,
         read_only=True,
     )
+    track_merging: bool = setting(
+        False, "tracks that one detection covers time and again become one, beyond the paper", read_only=True
+    )
     pose_error_m: float = setting(
         0.0,
         "poses drift by up to this in 10 s: what was out of view so long is looked for so much wider, metres",

@@ -32,6 +32,22 @@ def test_a_track_is_born_tentative_and_confirmed_by_observations():
     assert life.tracks.num_observations[life.slot(1)] == 3
 
 
+@pytest.mark.parametrize(
+    ("prior", "expected"),
+    [
+        (0, [0.6, 0.75, 0.7]),  # 0.6, (0.6 + 0.9) / 2, (0.6 + 0.9 + 0.6) / 3
+        (3, [0.15, 0.3, 0.35]),  # 0.6 / 4, 1.5 / 5, 2.1 / 6
+    ],
+)
+def test_the_score_is_a_mean_that_begins_with_the_prior(prior, expected):
+    life = Life(config=replace(CONFIG, score_prior=prior))
+    seen = []
+    for track, score in ((0, 0.6), (1, 0.9), (1, 0.6)):
+        life.frame(track, score=score)
+        seen.append(float(life.tracks.score[life.slot(1)]))
+    assert seen == pytest.approx(expected)
+
+
 def test_what_may_not_be_born_stays_without_a_track():
     life = Life()
     assert life.frame(0, may_be_born=False) == [0]
@@ -166,6 +182,18 @@ def test_duplicates_merge_into_the_older_after_enough_votes():
     assert merged.heir_of_slot.tolist()[:3] == [0, 1, 1]
     assert 2 not in life.tracks.id
     assert not life.tracks.same_object_votes
+
+
+@pytest.mark.parametrize(("num_observations", "expected"), [((3, 4), 0.9), ((4, 3), 0.1)])
+def test_a_merged_track_keeps_the_score_of_the_one_seen_more_often(num_observations, expected):
+    life = confirmed(Life(), num=2)
+    slots = [life.slot(1), life.slot(2)]
+    life.tracks.score[slots] = 0.1, 0.9
+    life.tracks.num_observations[slots] = num_observations
+    for _ in range(3):
+        life.tracker.merge_duplicates(life.tracks, np.array([slots]), NO_PAIRS, life.stamp_ns)
+    assert life.tracks.score[slots[0]] == pytest.approx(expected)
+    assert life.tracks.num_observations[slots[0]] == 4
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ class Life:
         self.stamp_ns = 0
         self.events = []
 
-    def frame(self, *ids, may_be_born=True):
+    def frame(self, *ids, may_be_born=True, score=0.5):
         self.stamp_ns += 1
         slots = self.tracks.occupied()
         affinity = np.array([[0.9 if wanted == self.tracks.id[slot] else 0.0 for slot in slots] for wanted in ids])
         update = self.tracker.update(
             self.tracks,
             affinity.reshape(len(ids), len(slots)),
-            np.full(len(ids), 0.5),
+            np.full(len(ids), score),
             np.full(len(ids), may_be_born),
             self.stamp_ns,
         )

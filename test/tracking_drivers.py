@@ -19,7 +19,7 @@ from autoseg3d_ros.tracking.tracker import Tracker
 
 LIMITS = LimitsConfig(max_instances=100, retired_capacity=100)
 # ESAM keeps everything for ever and compares with all of it.
-ESAM = TrackingConfig(min_affinity=0.0, min_observations=1, lost_after=1000)
+ESAM = TrackingConfig(min_affinity=0.0, min_observations=1, lost_after=1000, score_prior=0)
 
 
 def close(got, expected: np.ndarray, tolerance: float = 2e-5) -> None:

@@ -12,7 +12,9 @@ from autoseg3d_ros.tracking.tracker import FrameUpdate, Tracker, TrackUpdate
 from autoseg3d_ros.tracking.tracks import TrackTable
 
 # What of the published rules is a setting: any affinity above 0 will do, tracks need no proof, 50 misses are forgiven.
-REFERENCE = TrackingConfig(min_affinity=0.0, min_observations=1, lost_after=51, live_first=True, reference=True)
+REFERENCE = TrackingConfig(
+    min_affinity=0.0, min_observations=1, lost_after=51, live_first=True, score_prior=0, reference=True
+)
 
 
 class ReferenceTracker(Tracker):

@@ -105,7 +105,8 @@ class Tracker:
                 return False
             frame.record(EventType.REVIVED, slot)
         tracks.num_observations[slot] += 1
-        tracks.score[slot] += (score - tracks.score[slot]) / tracks.num_observations[slot]
+        weight = 1 / (tracks.num_observations[slot] + self._config.score_prior)
+        tracks.score[slot] += (score - tracks.score[slot]) * weight
         tracks.match_confidence[slot] = affinity
         tracks.last_seen_ns[slot] = frame.stamp_ns
         tracks.num_missed[slot] = 0
@@ -133,7 +134,7 @@ class Tracker:
         if not self._make_room_for_live(frame):
             return NO_SLOT
         slot = int(frame.tracks.free()[0])
-        frame.tracks.add(slot, frame.stamp_ns, score)
+        frame.tracks.add(slot, frame.stamp_ns, score / (1 + self._config.score_prior))
         frame.seen[slot] = True
         frame.record(EventType.CREATED, slot)
         self._confirm_if_proven(frame, slot)
@@ -189,6 +190,8 @@ class Tracker:
         frame.record(EventType.MERGED, younger, other_slot=older)
         if _LIVELINESS.index(other) > _LIVELINESS.index(before):
             tracks.state[older] = max(other, InstanceState.ACTIVE)  # a tentative one revives a retired one
+        if tracks.num_observations[younger] > tracks.num_observations[older]:
+            tracks.score[older] = tracks.score[younger]
         tracks.num_observations[older] = max(tracks.num_observations[older], tracks.num_observations[younger])
         tracks.first_seen_ns[older] = min(tracks.first_seen_ns[older], tracks.first_seen_ns[younger])
         tracks.last_seen_ns[older] = max(tracks.last_seen_ns[older], tracks.last_seen_ns[younger])

@@ -22,7 +22,7 @@ class TrackTable:
     next_id: int = 1
     id: np.ndarray = field(init=False)  # (K + 1,) int32
     state: np.ndarray = field(init=False)  # (K + 1,) uint8 InstanceState
-    score: np.ndarray = field(init=False)  # (K + 1,) float32, running mean
+    score: np.ndarray = field(init=False)  # (K + 1,) float32, running mean with the prior of the settings
     match_confidence: np.ndarray = field(init=False)  # (K + 1,) float32, NaN at birth
     first_seen_ns: np.ndarray = field(init=False)  # (K + 1,) int64
     last_seen_ns: np.ndarray = field(init=False)  # (K + 1,) int64
