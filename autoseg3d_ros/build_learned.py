@@ -45,6 +45,8 @@ def build_learned_segmenter(masks: MaskSource, judge: FragmentJudge, config: Con
         config.tracking.memory_update,
         config.model.track_merging,
         config.tracking.min_points,
+        config.model.map_names,
+        config.tracking.owner_share,
     )
     judge = judge if network.config.unites_superpoints else NoJudge()
     recognition = LearnedRecognition(network, judge, association, tracker, settings)
@@ -61,8 +63,10 @@ def _precision(network: AutoSeg3D, name: str) -> torch.dtype:
 
 
 def _tracker(association: LearnedAssociation, config: Config) -> Tracker:
-    """Return the tracker; learned affinities are of another size than overlap, and LTM asks the live tracks first."""
-    tracking = config.tracking
+    """Return the tracker; learned scores say how sure they are, learned affinities are of another
+    size than overlap, and LTM asks the live tracks first.
+    """
+    tracking = dataclasses.replace(config.tracking, score_prior=0)
     if not isinstance(association, OverlapAssociation):
         tracking = dataclasses.replace(tracking, min_affinity=config.model.min_affinity)
     if isinstance(association, LongTermAssociation):

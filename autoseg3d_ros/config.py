@@ -116,7 +116,7 @@ class TrackingConfig:
     min_points: int = setting(20, "sampled points a detection needs to start a track", minimum=1)
     score_prior: int = setting(
         5,
-        "observations of score 0 that the mean of an instance begins with: seen more often = surer; 0 = none",
+        "without a network: seen once, an instance has score 1 / (1 + this), seen often, nearly 1",
         minimum=0,
     )
     owner_share: float = setting(

@@ -108,6 +108,13 @@ class MapEvidence:
         return overlap_counts(group_of_point, num_groups, disputed, self.num_slots)
 
 
+def owner_of_superpoint(superpoints: Superpoints, evidence: MapEvidence, owner_share: float) -> np.ndarray:
+    """Return the slot (S,) int32 that has `owner_share` of the mapped points of each superpoint, 0 = none."""
+    size = np.bincount(superpoints.superpoint, minlength=superpoints.num_superpoints)
+    counts = evidence.counts(superpoints.superpoint, superpoints.num_superpoints)
+    return owners(counts, size, evidence.num_voxels, owner_share)
+
+
 Pairs = set[tuple[int, int]]
 
 
@@ -135,9 +142,7 @@ class FragmentMerger:
 
     def owners(self, superpoints: Superpoints, evidence: MapEvidence) -> np.ndarray:
         """Return the slot (S,) int32 that each superpoint is part of, 0 = none."""
-        size = np.bincount(superpoints.superpoint, minlength=superpoints.num_superpoints)
-        counts = evidence.counts(superpoints.superpoint, superpoints.num_superpoints)
-        return owners(counts, size, evidence.num_voxels, self._config.owner_share)
+        return owner_of_superpoint(superpoints, evidence, self._config.owner_share)
 
     def merge(self, relations: FragmentRelations, superpoints: Superpoints, owner: np.ndarray) -> Detections:
         """Return the objects of a frame: geometry now, held against what the map has learned, `owner` (S,)."""

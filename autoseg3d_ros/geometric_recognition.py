@@ -6,7 +6,7 @@ import numpy as np
 
 from autoseg3d_ros.config import TrackingConfig
 from autoseg3d_ros.fragment_merging import FragmentJudge, FragmentMerger, FragmentRelations
-from autoseg3d_ros.recognition import Percept, Recognized, overlap_affinity
+from autoseg3d_ros.recognition import Naming, Percept, Recognized, claimed, overlap_affinity
 from autoseg3d_ros.segmenter_state import SegmenterState
 from autoseg3d_ros.stage_clock import StageClock
 from autoseg3d_ros.structures import Frame, Superpoints
@@ -53,3 +53,7 @@ class GeometricRecognition:
 
     def learn(self, recognized: Recognized, update: TrackUpdate, state: SegmenterState) -> None:
         """Learn nothing: the map is the memory."""
+
+    def name(self, recognized: Recognized, update: TrackUpdate, percept: Percept, state: SegmenterState) -> Naming:
+        """Return what the detections claim: the map had its say when they were made."""
+        return claimed(recognized, update)

@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from autoseg3d_ros.fragment_merging import FragmentJudge, MapEvidence, Pairs, pair_rows, track_votes, united
+from autoseg3d_ros.fragment_merging import (
+    FragmentJudge,
+    MapEvidence,
+    Pairs,
+    owner_of_superpoint,
+    pair_rows,
+    track_votes,
+    united,
+)
 from autoseg3d_ros.geometry import boxes_of_groups
 from autoseg3d_ros.learned_association import LearnedAssociation, LearnedRecognized
 from autoseg3d_ros.learned_memory import LearnedMemory
@@ -15,11 +23,13 @@ from autoseg3d_ros.memory.bank import TrackBank
 from autoseg3d_ros.memory.short_term import ShortTermState
 from autoseg3d_ros.model.autoseg3d import AutoSeg3D, FrameDetections, NetworkInput, NetworkState
 from autoseg3d_ros.model.filtering import FilterConfig
-from autoseg3d_ros.recognition import Percept, Recognized
+from autoseg3d_ros.recognition import Naming, Percept, Recognized, claimed
 from autoseg3d_ros.segmenter_state import SegmenterState, learned_memory
 from autoseg3d_ros.stage_clock import StageClock
-from autoseg3d_ros.structures import Detections, Frame, Superpoints
+from autoseg3d_ros.structures import Detections, Frame, InstanceState, Superpoints
 from autoseg3d_ros.tracking.tracker import Tracker, TrackUpdate
+
+_CONFIRMED = (InstanceState.ACTIVE, InstanceState.LOST)
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class LearnedSettings:
     update_rule: str = "count"  # of stored embeddings and boxes, see `memory.bank.blend`
     merges_tracks: bool = False  # those that one detection covers time and again
     min_points: int = 20  # seen of a track that has a vote in that
+    names_by_map: bool = False  # what a confirmed track has owned keeps its name
+    owner_share: float = 0.6  # of a superpoint's mapped points, to own it
 
 
 class LearnedRecognition:
@@ -110,6 +122,29 @@ class LearnedRecognition:
         stored = _learned(recognized).observed.to_store
         with torch.inference_mode():
             learned_memory(state).bank.update(update.slot_of_detection, update.age, stored, self._settings.update_rule)
+
+    def name(self, recognized: Recognized, update: TrackUpdate, percept: Percept, state: SegmenterState) -> Naming:
+        """Return what the detections claim; but what the map knows to be of a confirmed track has that track's name."""
+        names = claimed(recognized, update)
+        if not self._settings.names_by_map:
+            return names
+        superpoints = percept.superpoints
+        owner = owner_of_superpoint(superpoints, state.evidence(superpoints), self._settings.owner_share)
+        return named_by_owner(names, np.where(np.isin(state.tracks.state[owner], _CONFIRMED), owner, 0), superpoints)
+
+
+def named_by_owner(names: Naming, owner: np.ndarray, superpoints: Superpoints) -> Naming:
+    """Show superpoints by their `owner` (S,) int32, 0 = none; tell the map so only of points that nobody claims.
+
+    So what a network misses in a frame, or takes for something else, keeps its name; but a claim that is made again and
+    again wins the voxels over, and with them the name.
+    """
+    owner_of_point = owner[superpoints.superpoint]
+    return Naming(
+        of_superpoint=np.where(owner > 0, owner, names.of_superpoint),
+        of_point=np.where(owner_of_point > 0, owner_of_point, names.of_point),
+        for_map=np.where(names.for_map > 0, names.for_map, owner_of_point),
+    )
 
 
 def exclusive(found: FrameDetections, superpoints: Superpoints) -> Detections:

@@ -49,6 +49,9 @@ class ModelConfig:
     track_merging: bool = setting(
         False, "tracks that one detection covers time and again become one, beyond the paper", read_only=True
     )
+    map_names: bool = setting(
+        False, "what a confirmed track owns in the map keeps its name, whatever one frame says", read_only=True
+    )
     pose_error_m: float = setting(
         0.0,
         "poses drift by up to this in 10 s: what was out of view so long is looked for so much wider, metres",

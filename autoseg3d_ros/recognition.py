@@ -36,6 +36,15 @@ class Recognized:
     merged: TrackUpdate  # tracks that turned out to be one object
 
 
+@dataclass(frozen=True)
+class Naming:
+    """Which slot what is seen belongs to, 0 = none."""
+
+    of_superpoint: np.ndarray  # (S,) int32, for the label image
+    of_point: np.ndarray  # (N,) int32, for the cloud of this frame
+    for_map: np.ndarray  # (N,) int32, what the map is told of each point
+
+
 class Recognition(Protocol):
     """Finds the objects of a frame and compares them with the tracks. What it remembers is part of the state."""
 
@@ -62,6 +71,22 @@ class Recognition(Protocol):
     def learn(self, recognized: Recognized, update: TrackUpdate, state: SegmenterState) -> None:
         """Remember the features of what was matched and of what was born."""
         ...
+
+    def name(self, recognized: Recognized, update: TrackUpdate, percept: Percept, state: SegmenterState) -> Naming:
+        """Return whose name superpoints and points get; `update` has been passed on."""
+        ...
+
+
+def claimed(recognized: Recognized, update: TrackUpdate) -> Naming:
+    """Return what the detections claim for the slots that they got."""
+    of_superpoint = lookup(update.slot_of_detection, recognized.detections.of_superpoint)
+    of_point = lookup(update.slot_of_detection, recognized.detections.of_point)
+    return Naming(of_superpoint, of_point, of_point)
+
+
+def lookup(table: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Return `table[index]` with 0 wherever the index is negative."""
+    return np.append(table, np.int32(0))[index]
 
 
 def overlap_affinity(recognized: Recognized, state: SegmenterState, box_weight: float) -> np.ndarray:

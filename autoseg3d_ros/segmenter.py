@@ -11,7 +11,7 @@ from autoseg3d_ros.lifting.masks import MaskSource
 from autoseg3d_ros.lifting.superpoints import lift
 from autoseg3d_ros.mapping.instance_map import InstanceMap, MapPoints
 from autoseg3d_ros.mapping.shapes import InstanceShapes
-from autoseg3d_ros.recognition import Percept, Recognition
+from autoseg3d_ros.recognition import Percept, Recognition, lookup
 from autoseg3d_ros.records import instance_records, rois_of_slots
 from autoseg3d_ros.segmenter_state import SegmenterState
 from autoseg3d_ros.stage_clock import StageClock
@@ -87,14 +87,13 @@ class OnlineSegmenter:
 
         # The map takes the points under their owners' names.
         with clock.stage("map"):
-            slot_of_superpoint = _lookup(update.slot_of_detection, detections.of_superpoint)
-            slot_of_point = _lookup(update.slot_of_detection, detections.of_point)
-            slot_image = _lookup(slot_of_superpoint, superpoints.id_image)
-            state.map.integrate(superpoints.xyz_m, superpoints.rgb, slot_of_point, state.frame_index)
+            names = self.recognition.name(recognized, update, percept, state)
+            slot_image = lookup(names.of_superpoint, superpoints.id_image)
+            state.map.integrate(superpoints.xyz_m, superpoints.rgb, names.for_map, state.frame_index)
             changed = np.union1d(merged.changed, update.changed)
             changed = changed[state.tracks.id[changed] > 0]
             state.shapes.update(state.map, changed)
-            state.shapes.stand_in(state.map, changed, superpoints.xyz_m, slot_of_point)
+            state.shapes.stand_in(state.map, changed, superpoints.xyz_m, names.for_map)
             # Voxels also come and go out of view: to newcomers, or forgotten.
             resized = np.flatnonzero((state.map.num_voxels != num_voxels_before) & (state.tracks.id > 0))
             state.rois_px = rois_of_slots(slot_image)
@@ -104,8 +103,8 @@ class OnlineSegmenter:
                 frame_index=state.frame_index,
                 label_image=state.tracks.id[slot_image],
                 superpoints=superpoints,
-                point_ids=state.tracks.id[slot_of_point],
-                point_scores=state.tracks.score[slot_of_point],
+                point_ids=state.tracks.id[names.of_point],
+                point_scores=state.tracks.score[names.of_point],
                 instances=instance_records(state.tracks, state.shapes, state.map.num_voxels, told, state.rois_px),
                 events=merged.events + update.events,
                 stage_ms=clock.stage_ms,
@@ -128,8 +127,3 @@ class OnlineSegmenter:
             instance_id=self.state.tracks.id[slot],
             score=self.state.tracks.score[slot],
         )
-
-
-def _lookup(table: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Return `table[index]` with 0 wherever the index is negative."""
-    return np.append(table, np.int32(0))[index]

@@ -9,7 +9,7 @@ from typing import Any
 
 from autoseg3d_ros import config as configuration
 from autoseg3d_ros.benchmark.rows import ROWS
-from autoseg3d_ros.config import Config, ConfigError, TrackingConfig
+from autoseg3d_ros.config import Config, ConfigError
 from autoseg3d_ros.model_config import NO_MODEL
 
 WEIGHTS = ".safetensors"
@@ -35,12 +35,12 @@ class Difference:
 
 # What the rows of the paper have in common: switches beyond the paper are off, whatever the defaults are by now.
 _PAPER = {
-    "tracking.score_prior": 0,
     "model.voxel_memory": True,
     "model.short_term": True,
     "model.short_term_frames": 1,
     "model.geometric_cue": "box",
     "model.track_merging": False,
+    "model.map_names": False,
     "model.pose_error_m": 0.0,
 }
 _EMBEDDING = {"model.association": "embedding", "model.fragment_merging": False}
@@ -48,8 +48,7 @@ _LTM = {"model.association": "long_term", "model.fragment_merging": False}
 _LTM_LMI = {"model.association": "long_term", "model.fragment_merging": True}
 
 ABLATION = (
-    # Without a network all detections are equally sure; only the prior ranks instances, and AP needs a ranking.
-    AblationRow("geometric", "", {"model.name": NO_MODEL, "tracking.score_prior": TrackingConfig().score_prior}),
+    AblationRow("geometric", "", {"model.name": NO_MODEL}),
     AblationRow("baseline", "baseline", _EMBEDDING),
     AblationRow("+LTM", "baseline", _LTM),
     AblationRow("+STM", "short_term", _EMBEDDING),
