@@ -37,6 +37,7 @@ def build_learned_segmenter(masks: MaskSource, judge: FragmentJudge, config: Con
     association = _association(network, config)
     tracker = _tracker(association, config)
     min_points = config.detection.min_points or network.config.min_points
+    config = _fit_to(network, min_points, config)
     filters = FilterConfig(**{**dataclasses.asdict(config.detection), "min_points": min_points})
     settings = LearnedSettings(
         filters,
@@ -50,9 +51,14 @@ def build_learned_segmenter(masks: MaskSource, judge: FragmentJudge, config: Con
     )
     judge = judge if network.config.unites_superpoints else NoJudge()
     recognition = LearnedRecognition(network, judge, association, tracker, settings)
-    num_points = min(config.lifting.num_points, network.config.num_points)
-    config = dataclasses.replace(config, lifting=dataclasses.replace(config.lifting, num_points=num_points))
     return OnlineSegmenter(masks, recognition, tracker, config)
+
+
+def _fit_to(network: AutoSeg3D, min_points: int, config: Config) -> Config:
+    """Return settings that sample no more points than the network was made for, and let any detection start a track."""
+    lifting = dataclasses.replace(config.lifting, num_points=min(config.lifting.num_points, network.config.num_points))
+    tracking = dataclasses.replace(config.tracking, min_points=min(config.tracking.min_points, min_points))
+    return dataclasses.replace(config, lifting=lifting, tracking=tracking)
 
 
 def _precision(network: AutoSeg3D, name: str) -> torch.dtype:

@@ -41,16 +41,16 @@ class ModelConfig:
         read_only=True,
     )
     geometric_cue: str = setting(
-        "box",
+        "both",
         "what the learned affinity is multiplied by: IoU of boxes, overlap in the map, or their mean",
         choices=GEOMETRIC_CUES,
         read_only=True,
     )
     track_merging: bool = setting(
-        False, "tracks that one detection covers time and again become one, beyond the paper", read_only=True
+        True, "tracks that one detection covers time and again become one, beyond the paper", read_only=True
     )
     map_names: bool = setting(
-        False, "what a confirmed track owns in the map keeps its name, whatever one frame says", read_only=True
+        True, "what a confirmed track owns in the map keeps its name, whatever one frame says", read_only=True
     )
     pose_error_m: float = setting(
         0.0,
@@ -66,7 +66,7 @@ class DetectionConfig:
     """From the queries of a frame to its detections (`method.md` §9.1)."""
 
     top_k: int = setting(100, "queries looked at, the best ones", minimum=1)
-    min_score: float = setting(0.3, "detections of less score are left out", minimum=0.0, maximum=1.0)
+    min_score: float = setting(0.15, "detections of less score are left out", minimum=0.0, maximum=1.0)
     mask_threshold: float = setting(0.4, "a point belongs to a mask above this", minimum=0.0, maximum=1.0)
     min_points: int = setting(
         0, "a detection has more points than this; 0 = the number that the network comes with", minimum=0

@@ -75,11 +75,22 @@ def test_what_is_unknown_is_named(ask, told: str) -> None:
         ("+ICMS", "+LTM+STM", {"model.path"}),
         ("full", "esam", {"model.association"}),
         ("full", "+ICMS", {"model.fragment_merging"}),
+        ("ours", "full", {"model.geometric_cue", "model.track_merging", "model.map_names"}),
     ],
 )
 def test_rows_differ_in_what_is_asked_about_alone(row: str, minus: str, expected: set[str]) -> None:
     one, other = flat(row), flat(minus)
     assert {key for key in one if one[key] != other[key]} == expected
+
+
+def test_the_row_ours_is_what_ships() -> None:
+    ours, shipped = flat("ours"), configuration.as_flat_dict(Config())
+    assert {key for key in ours if ours[key] != shipped[key]} <= {
+        "masks.source",
+        "model.association",  # auto there: as trained
+        "model.name",
+        "model.path",
+    }
 
 
 def test_every_difference_is_of_rows() -> None:
@@ -95,6 +106,8 @@ def test_settings_of_the_user_do_not_turn_a_row_of_the_paper_into_another(row: s
         "model.short_term": False,
         "model.short_term_frames": 3,
         "model.geometric_cue": "both",
+        "model.track_merging": True,
+        "model.map_names": True,
         "model.pose_error_m": 0.1,
         "model.voxel_memory": False,
         "masks.source": "file",

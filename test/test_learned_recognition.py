@@ -264,10 +264,12 @@ def test_none_of_the_tracks_is_no_match(seen_twice):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"model.geometric_cue": "both", "model.pose_error_m": 0.1, "model.short_term_frames": 3}]
+    "changes", [{}, {"model.geometric_cue": "overlap", "model.pose_error_m": 0.1, "model.short_term_frames": 3}]
 )
 def test_settings_reach_what_they_are_for(changes):
     online = segmenter(**changes)
     assert len(labels(online)) == 4
-    assert online.recognition.association._cue == (GeometricCue("both", 0.1) if changes else GeometricCue("box", 0.0))
+    assert online.recognition.association._cue == (
+        GeometricCue("overlap", 0.1) if changes else GeometricCue("both", 0.0)
+    )
     assert len(online.state.learned.network.superpoints.frames) == (3 if changes else 1)

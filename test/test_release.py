@@ -41,7 +41,7 @@ def test_a_trained_network_is_entered_into_the_manifest(trained, models, capsys)
     said = capsys.readouterr().out
     file = models / "autoseg3d_tiny.safetensors"
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    for words in (f"{file}: 5.", "MB, 2,", "parameters", digest, "min_points  30", "stage       tracks", "[3, 5]"):
+    for words in (f"{file}: 5.", "MB, 2,", "parameters", digest, "min_points  8", "stage       tracks", "[3, 5]"):
         assert words in said
     assert "used by default" in said and "tiny.md" in said
     manifest = Manifest.read(models / "manifest.yaml")
@@ -53,6 +53,19 @@ def test_a_trained_network_is_entered_into_the_manifest(trained, models, capsys)
     expected = load_network(trained).state_dict()
     for key, tensor in load_network(file).state_dict().items():
         assert torch.allclose(tensor, expected[key], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("num", [1, 50])
+def test_the_least_points_of_a_detection_may_be_chosen_after_training(trained, models, num, capsys):
+    assert release(trained, models, "--name", "tiny", "--min-points", str(num)) == 0
+    assert f"min_points  {num}" in capsys.readouterr().out
+    assert load_network(models / "autoseg3d_tiny.safetensors").config.min_points == num
+
+
+def test_no_points_at_all_are_refused(trained, models, capsys):
+    assert release(trained, models, "--name", "tiny", "--min-points", "0") == 1
+    assert "--min-points: expected at least 1, got 0" in capsys.readouterr().err
+    assert not (models / "autoseg3d_tiny.safetensors").exists()
 
 
 def test_other_entries_and_their_default_stay(trained, models):

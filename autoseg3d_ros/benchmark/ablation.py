@@ -46,6 +46,7 @@ _PAPER = {
 _EMBEDDING = {"model.association": "embedding", "model.fragment_merging": False}
 _LTM = {"model.association": "long_term", "model.fragment_merging": False}
 _LTM_LMI = {"model.association": "long_term", "model.fragment_merging": True}
+_OURS = {"model.geometric_cue": "both", "model.track_merging": True, "model.map_names": True}
 
 ABLATION = (
     AblationRow("geometric", "", {"model.name": NO_MODEL}),
@@ -57,7 +58,7 @@ ABLATION = (
     AblationRow("+ICMS", "full", _LTM),
     AblationRow("full", "full", _LTM_LMI),
     AblationRow("esam", "full", {"model.association": "embedding", "model.fragment_merging": True}),
-    AblationRow("ours", "full", _LTM_LMI),
+    AblationRow("ours", "full", {**_LTM_LMI, **_OURS}),
 )
 DIFFERENCES = (
     Difference("all of the paper", "full", "baseline"),
@@ -68,6 +69,7 @@ DIFFERENCES = (
     Difference("LTM in place of ESAM's association", "full", "esam"),
     Difference("the network", "full", "geometric"),
     Difference("beyond the paper", "ours", "full"),
+    Difference("all that is shipped", "ours", "geometric"),
 )
 _MASKS = tuple(name for name, row in ROWS.items() if not row.needs_network)  # the rows of `eval` are mask sources
 

@@ -278,6 +278,12 @@ def _add_release(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", type=Path, metavar="FILE.safetensors", help="network of `train`")
     parser.add_argument("--name", required=True, metavar="NAME", help="for --model NAME, such as tiny")
     parser.add_argument("--models", type=Path, default=Path("models"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--min-points",
+        type=int,
+        metavar="N",
+        help="a detection has more points than this (default: as trained; training does not depend on it)",
+    )
     parser.add_argument("--default", action="store_true", help="make it the model that is used where none is named")
 
 

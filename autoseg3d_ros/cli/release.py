@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 
 from autoseg3d_ros.cli.errors import CommandError
@@ -27,6 +28,10 @@ def execute(args: argparse.Namespace) -> int:
             f"{args.weights}: expected a network of `autoseg3d train`, whose header names the stage, got one without; "
             "weights that are random, or that others have published, do not ship"
         )
+    if args.min_points is not None:
+        if args.min_points < 1:
+            raise CommandError(f"--min-points: expected at least 1, got {args.min_points}")
+        network.config = dataclasses.replace(network.config, min_points=args.min_points)
     file = args.models / f"autoseg3d_{args.name}.safetensors"
     save_network(network, file, notes, half=True)
     file.chmod(0o644)  # it was written for its owner alone, but is installed for all
