@@ -41,7 +41,7 @@ class ModelConfig:
         read_only=True,
     )
     geometric_cue: str = setting(
-        "both",
+        "overlap",
         "what the learned affinity is multiplied by: IoU of boxes, overlap in the map, or their mean",
         choices=GEOMETRIC_CUES,
         read_only=True,

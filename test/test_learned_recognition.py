@@ -264,7 +264,7 @@ def test_none_of_the_tracks_is_no_match(seen_twice):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"model.geometric_cue": "overlap", "model.pose_error_m": 0.1, "model.short_term_frames": 3}]
+    "changes", [{}, {"model.geometric_cue": "both", "model.pose_error_m": 0.1, "model.short_term_frames": 3}]
 )
 def test_settings_reach_what_they_are_for(changes):
     online = segmenter(**changes)
