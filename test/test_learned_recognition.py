@@ -270,6 +270,6 @@ def test_settings_reach_what_they_are_for(changes):
     online = segmenter(**changes)
     assert len(labels(online)) == 4
     assert online.recognition.association._cue == (
-        GeometricCue("overlap", 0.1) if changes else GeometricCue("both", 0.0)
+        GeometricCue("both", 0.1) if changes else GeometricCue("overlap", 0.0)
     )
     assert len(online.state.learned.network.superpoints.frames) == (3 if changes else 1)
