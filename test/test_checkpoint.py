@@ -91,7 +91,7 @@ def test_notes_are_read_back_and_cannot_hide_what_the_file_is(tmp_path, network)
 def test_a_file_from_before_a_size_had_a_name_has_the_default(tmp_path, network):
     path = tmp_path / "tiny.safetensors"
     save_network(network, path, {"stage": "tracks"})
-    assert load_network(path).config.min_points == 30
+    assert load_network(path).config.min_points == 8
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
     sizes = json.loads(header["network"])

@@ -8,6 +8,8 @@ import torch
 from map_builders import content, grown, state_of, steps, walk
 from test_learned_recognition import segmenter
 
+from autoseg3d_ros.model.checkpoint import save_network, with_random_weights
+from autoseg3d_ros.model.network_config import PRESETS
 from autoseg3d_ros.persistence.map_faults import MapFault, MapFileError
 from autoseg3d_ros.persistence.map_file import read_map, write_map
 from autoseg3d_ros.persistence.map_snapshot import MapSnapshot, snapshot
@@ -52,8 +54,10 @@ def test_a_whole_network_forgets_its_last_frames_and_nothing_else():
     assert content(saved_of(restored)) == content(saved_of(uninterrupted))
 
 
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"model.association": "geometric"}])
-def test_features_of_another_network_are_refused(changes):
+@pytest.mark.parametrize("changes", [{"model.path": "other.safetensors"}, {"model.association": "geometric"}])
+def test_features_of_another_network_are_refused(changes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_network(with_random_weights(PRESETS["tiny"], seed=1), tmp_path / "other.safetensors")
     saved, online = saved_of(learned(2)), learned(1, **changes)
     state, before = online.state, content(saved_of(online))
     with pytest.raises(MapFileError, match="features are of another network") as caught:

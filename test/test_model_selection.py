@@ -125,7 +125,7 @@ def test_the_default_is_the_network_that_ships(shipped, monkeypatch, tmp_path, c
     monkeypatch.setattr(Manifest, "installed", classmethod(lambda _cls: manifest))
     recognition = build_segmenter(Config()).recognition
     assert isinstance(recognition, LearnedRecognition)
-    assert recognition._settings.filters.min_points == 30, "the number of the network"
+    assert recognition._settings.filters.min_points == 8, "the number of the network"
     assert f"model: tiny ({file})" in caplog.text
     changed = config.replace(Config(), {"detection.min_points": 7})
     assert build_segmenter(changed).recognition._settings.filters.min_points == 7
