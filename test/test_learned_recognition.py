@@ -180,7 +180,7 @@ def test_a_network_survives_its_file(tmp_path):
         ({"model.name": "huge"}, "expected auto, none, base, edge, tiny .*got 'huge'"),
         ({"model.device": "cuda:99"}, "model.device: 'cuda:99' cannot be used"),
         ({"model.device": "toaster"}, "model.device: 'toaster' cannot be used"),
-        ({"model.association": "embedding"}, "embedding is no part of this network"),
+        ({"model.name": "edge", "model.association": "embedding"}, "embedding is no part of this network"),
         ({"model.path": "/nowhere/x.safetensors"}, "no such file"),
         ({"model.path": __file__}, "cannot be read"),
     ],

@@ -59,6 +59,8 @@ class SegmenterNode(LifecycleNode):
 
         def build() -> None:
             self.pipeline = Pipeline(self, self.config, self._request_stop)
+            gc.collect()
+            gc.freeze()  # libraries and weights stay: collections look at the objects of frames alone, and are short
 
         return self._attempt("configure", build)
 
@@ -122,6 +124,7 @@ class SegmenterNode(LifecycleNode):
             pipeline.close()
             self.get_logger().info(pipeline.totals())
             del pipeline
+            gc.unfreeze()
             gc.collect()  # the network goes now, not some time
             device_memory.release_cached_memory()
 
