@@ -140,3 +140,13 @@ def test_switched_off_it_changes_and_remembers_nothing():
     for _ in range(2):
         assert module(features, centroid_m, state) is features
     assert not state.frames
+
+
+def test_a_residual_memory_begins_by_adding_nothing_and_keeps_signs():
+    memory, state = ShortTermMemory(16, 4, residual=True).eval(), ShortTermState(1)
+    centroid_m, features = torch.rand(5, 3), torch.randn(5, 16)
+    memory(torch.randn(5, 16), centroid_m, state)
+    assert torch.equal(memory(features, centroid_m, state), features)
+    torch.nn.init.normal_(memory.attention.out_proj.weight)
+    refreshed = memory(features, centroid_m, state)
+    assert (refreshed < 0).any() and not torch.equal(refreshed, features)

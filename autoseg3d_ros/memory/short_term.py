@@ -28,15 +28,28 @@ class ShortTermState:
 
 
 class ShortTermMemory(nn.Module):
-    """Cross-attention to the superpoints remembered, weakened by distance. The first frame passes unchanged."""
+    """Cross-attention to the superpoints remembered, weakened by distance. The first frame passes unchanged.
+
+    Published, the sum of features and attention goes through a ReLU, which costs nothing where the backbone ends in
+    one. Where features have signs, `residual` leaves it out, and begins with an attention that adds nothing.
+    """
 
     def __init__(
-        self, width: int = 96, num_heads: int = 8, max_distance_weight: float = 10.0, dropout: float = 0.1
+        self,
+        width: int = 96,
+        num_heads: int = 8,
+        max_distance_weight: float = 10.0,
+        dropout: float = 0.1,
+        *,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.attention = nn.MultiheadAttention(width, num_heads, dropout=dropout)
         self.distance_weight = distance_weight(width, num_heads)
         self._max_distance_weight = max_distance_weight
+        self._residual = residual
+        if residual:
+            nn.init.zeros_(self.attention.out_proj.weight)
 
     def forward(self, features: Tensor, centroid_m: Tensor, state: ShortTermState) -> Tensor:
         """Return the refreshed features (S, C) of superpoints at (S, 3) in the map frame, and remember them in `state`.
@@ -55,7 +68,8 @@ class ShortTermMemory(nn.Module):
     def _refresh(self, features: Tensor, centroid_m: Tensor, state: ShortTermState) -> Tensor:
         past, past_centroid_m = state.recall()
         logits = distance_logits(self.weight(features), centroid_m, past_centroid_m)
-        return (features + attend(self.attention, features, past, past, logits)).relu()
+        refreshed = features + attend(self.attention, features, past, past, logits)
+        return refreshed if self._residual else refreshed.relu()
 
 
 class NoShortTermMemory(nn.Module):

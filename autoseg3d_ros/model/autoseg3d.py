@@ -82,7 +82,9 @@ class AutoSeg3D(nn.Module):
         self.pooling = GeometricPooling(config.decoder.in_channels, config.decoder.has_places)
         self.fragment_merging = FragmentMerging(width, heads) if config.fragment_merging else NoFragmentMerging()
         self.short_term = (
-            ShortTermMemory(config.decoder.in_channels, heads) if config.short_term else NoShortTermMemory()
+            ShortTermMemory(config.decoder.in_channels, heads, residual=config.short_term_residual)
+            if config.short_term
+            else NoShortTermMemory()
         )
         self.decoder = QueryDecoder(config.decoder)
         self.long_term = LongTermMemory(width, heads, config.dustbin) if config.long_term else None

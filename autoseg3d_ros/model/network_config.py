@@ -22,6 +22,7 @@ class NetworkConfig:
     voxel_memory: bool = True
     fragment_merging: bool = True  # LMI
     short_term: bool = True  # STM
+    short_term_residual: bool = False  # STM adds to the features, at first nothing; published: ReLU over the sum
     long_term: bool = True  # LTM
     dustbin: bool = False  # LTM: a detection may choose none of the tracks
     embedding_norm: Literal["", "layer", "batch"] = (
@@ -51,5 +52,6 @@ PRESETS = {
             has_places=True,
         ),
         memory_heads=4,
+        short_term_residual=True,
     ),
 }
