@@ -47,12 +47,15 @@ RESULTS = "results.md"
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is evaluated, and where its outcomes are; rows of the same settings share their outcomes."""
+    """What is evaluated."""
 
     rows: Sequence[AblationRow]
     unusable: Mapping[str, str]  # row -> why its network cannot be used
-    folders: Mapping[str, Mapping[str, str]]  # masks -> row -> folder of its outcomes
-    configs: Mapping[str, Config]  # folder -> settings
+    configs: Mapping[str, Mapping[str, Config]]  # masks -> row -> settings
+
+    def by_folder(self) -> dict[str, Config]:
+        """Return the settings by the folder of their outcomes, see `_folder`."""
+        return {_folder(masks, row): one for masks, rows in self.configs.items() for row, one in rows.items()}
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -61,16 +64,17 @@ def execute(args: argparse.Namespace) -> int:
     machine, split = _machine(), open_split(args.dataset, args.split, args.limit_scenes)
     plan = _plan(args)
     origin = _origin(args, plan, split, machine)
+    configs = plan.by_folder()
     tasks = [
         Task(folder, config, protocol, scene.path, args.out / folder / f"{scene.path.name}.json")
         for scene in split.scenes
-        for folder, config in plan.configs.items()
+        for folder, config in configs.items()
     ]
     results, exit_code = evaluate(tasks, args.workers, args.out)
     if exit_code:
         return exit_code
     left_out = scenes_left_out(split, results)
-    outcomes = {folder: outcomes_by_scene(results, folder) for folder in plan.configs}
+    outcomes = {folder: outcomes_by_scene(results, folder) for folder in configs}
     if not any(outcomes.values()):
         raise CommandError("\n".join(["no scene could be evaluated", *left_out_lines(left_out)]))
     tables = _tables(plan, {folder: ResampledScores(one, protocol) for folder, one in outcomes.items()})
@@ -78,7 +82,7 @@ def execute(args: argparse.Namespace) -> int:
         **origin,
         "protocol": dataclasses.asdict(protocol),
         "left_out": left_out,
-        "masks": {one.masks: _masks_document(one, plan.folders[one.masks], outcomes) for one in tables},
+        "masks": {one.masks: _masks_document(one, outcomes) for one in tables},
     }
     _write(args.results or args.out / RESULTS, document, tables)
     if num_reused := num_from_before(results):
@@ -111,15 +115,10 @@ def _plan(args: argparse.Namespace) -> _Plan:
     usable = [row for row in rows if row.name not in unusable]
     if not usable:
         raise CommandError(f"no row is left, the reasons are above; expected trained networks in {args.models}")
-    folder_of: dict[Config, str] = {}
-    folders = {
-        masks: {
-            row.name: folder_of.setdefault(ablation_config(row, masks, args.models, base), f"{masks}/{row.name}")
-            for row in usable
-        }
-        for masks in args.masks
+    configs = {
+        masks: {row.name: ablation_config(row, masks, args.models, base) for row in usable} for masks in args.masks
     }
-    return _Plan(rows, unusable, folders, {folder: config for config, folder in folder_of.items()})
+    return _Plan(rows, unusable, configs)
 
 
 def _reason_against(row: AblationRow, models: Path, config: Config) -> str:
@@ -136,13 +135,15 @@ def _reason_against(row: AblationRow, models: Path, config: Config) -> str:
 def _tables(plan: _Plan, resampled: Mapping[str, ResampledScores]) -> list[MasksTable]:
     tables = []
     intervals = {folder: resampled[folder].intervals() for folder in with_progress(resampled, len(resampled), "row")}
-    for masks, folders in plan.folders.items():
+    for masks, configs in plan.configs.items():
         differences: dict[str, Scores] = {
-            f"{one.what}: {one.row} - {one.minus}": resampled[folders[one.row]].minus(resampled[folders[one.minus]])
+            f"{one.what}: {one.row} - {one.minus}": resampled[_folder(masks, one.row)].minus(
+                resampled[_folder(masks, one.minus)]
+            )
             for one in DIFFERENCES
-            if one.row in folders and one.minus in folders
+            if one.row in configs and one.minus in configs
         }
-        rows = {row: with_milliseconds(intervals[folder]) for row, folder in folders.items()}
+        rows = {row: with_milliseconds(intervals[_folder(masks, row)]) for row in configs}
         tables.append(MasksTable(masks, rows, differences))
     return tables
 
@@ -171,14 +172,17 @@ def _origin(args: argparse.Namespace, plan: _Plan, split: Split, machine: Mappin
     }
 
 
-def _masks_document(
-    one: MasksTable, folders: Mapping[str, str], outcomes: Mapping[str, Mapping[str, SceneOutcome]]
-) -> dict[str, Any]:
+def _masks_document(one: MasksTable, outcomes: Mapping[str, Mapping[str, SceneOutcome]]) -> dict[str, Any]:
     return {
         "changes": mask_changes(one.masks),
-        "rows": {row: _row_document(scores, outcomes[folders[row]]) for row, scores in one.rows.items()},
+        "rows": {row: _row_document(scores, outcomes[_folder(one.masks, row)]) for row, scores in one.rows.items()},
         "differences": {what: _as_json(scores) for what, scores in one.differences.items()},
     }
+
+
+def _folder(masks: str, row: str) -> str:
+    """Return where the outcomes of a row are, below the folder of all."""
+    return f"{masks}/{row}"
 
 
 def _row_document(scores: Scores, scenes: Mapping[str, SceneOutcome]) -> dict[str, Any]:
