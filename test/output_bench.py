@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
 from ros_builders import an_instance, segmented_frame
 
 from autoseg3d_ros.config import Config
@@ -20,7 +21,7 @@ FOR_WHOEVER_COMES_LATER = {"instances_full"}
 
 
 class Publisher:
-    """Keeps what is published as it was then: messages are used again."""
+    """Keeps what is published as it was then: markers are used again. Bytes are read as a subscriber reads them."""
 
     def __init__(self, kind: type, qos: QoSProfile) -> None:
         self.kind, self.qos = kind, qos
@@ -31,6 +32,8 @@ class Publisher:
         return self.num_subscriptions
 
     def publish(self, message) -> None:
+        if isinstance(message, bytes):
+            message = deserialize_message(message, self.kind)
         assert isinstance(message, self.kind)
         self.messages.append(copy.deepcopy(message))
 

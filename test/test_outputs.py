@@ -18,7 +18,6 @@ from visualization_msgs.msg import Marker
 from autoseg3d_ros import config as settings
 from autoseg3d_ros.config import Config
 from autoseg3d_ros.ros import conversions, outputs
-from autoseg3d_ros.ros.instance_messages import InstanceMessages
 from autoseg3d_ros.ros.markers import InstanceMarkers
 from autoseg3d_ros.ros.overlay import OverlayPainter
 from autoseg3d_ros.structures import EventType, InstanceEvent, InstanceState
@@ -39,7 +38,7 @@ QOS = {
 }
 # What makes the content of each topic.
 BUILDERS = {
-    "instances": [(InstanceMessages, "filled")],
+    "instances": [(outputs, "serialized_instances")],
     "segmentation": [(conversions, "segmentation_msg")],
     "points": [(conversions, "cloud_msg")],
     "map_points": [(conversions, "cloud_msg")],
@@ -122,15 +121,6 @@ def test_all_topics_of_a_frame(bench):
         "~/overlay": CAMERA_FRAME,
     }
     assert {conversions.stamp_ns(head.stamp) for head in heads.values()} == {FRAME_STAMP_NS}
-
-
-def test_messages_are_used_again_and_keep_nothing(bench):
-    bench.listen("instances")
-    named = an_instance(1, labels=("cup",), label_scores=(0.5,))
-    bare = an_instance(2, footprint_m=named.footprint_m[:0])
-    for instances in ([named, named], [bare], [], [bare, named, bare]):
-        bench.frame(instances)
-        assert bench.on("instances")[-1].instances == [conversions.instance_msg(one) for one in instances]
 
 
 def test_the_least_state_holds_for_what_is_shown(bench):

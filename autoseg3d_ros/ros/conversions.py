@@ -7,11 +7,12 @@ import math
 import sys
 import uuid
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Point32, Polygon, Pose, PoseStamped, Quaternion, Vector3
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField, RegionOfInterest
 from std_msgs.msg import Header
 from unique_identifier_msgs.msg import UUID
 
@@ -30,10 +31,13 @@ from autoseg3d_ros.structures import (
     SegmentedFrame,
 )
 
+_Data = TypeVar("_Data", Image, PointCloud2)
+
 _NS = 1_000_000_000
 CLOUD_DTYPE = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4"), ("instance_id", "<u4"), ("score", "<f4")]
 )
+_RGB_BYTE = CLOUD_DTYPE.fields["rgb"][1]
 _CLOUD_FIELDS = [  # rgb is a float by convention: its bits are 0x00RRGGBB
     PointField(
         name=name,
@@ -77,15 +81,15 @@ def image_msg(head: Header, pixels: np.ndarray, encoding: str) -> Image:
     """Return (H, W) or (H, W, C) pixels as an uncompressed image."""
     pixels = np.ascontiguousarray(pixels)
     height, width = pixels.shape[:2]
-    return Image(
+    msg = Image(
         header=head,
         height=height,
         width=width,
         encoding=encoding,
         is_bigendian=int(sys.byteorder == "big"),
         step=pixels.nbytes // height,
-        data=_bytes(pixels),
     )
+    return _holding(msg, _bytes(pixels))
 
 
 def camera_info_msg(head: Header, intrinsics: CameraIntrinsics) -> CameraInfo:
@@ -116,11 +120,12 @@ def cloud_msg(
     points = np.frombuffer(data, CLOUD_DTYPE)  # written where it is sent from
     for axis, name in enumerate("xyz"):
         points[name] = xyz_m[:, axis]
-    channels = rgb.astype(np.uint32)
-    points["rgb"] = (channels[:, 0] << 16) | (channels[:, 1] << 8) | channels[:, 2]
+    channels = np.frombuffer(data, np.uint8).reshape(num_points, CLOUD_DTYPE.itemsize)[:, _RGB_BYTE:]
+    for place, channel in enumerate((2, 1, 0)):
+        channels[:, place] = rgb[:, channel]
     points["instance_id"] = instance_id
     points["score"] = score
-    return PointCloud2(
+    msg = PointCloud2(
         header=head,
         height=1,
         width=num_points,
@@ -129,8 +134,8 @@ def cloud_msg(
         point_step=CLOUD_DTYPE.itemsize,
         row_step=CLOUD_DTYPE.itemsize * num_points,
         is_dense=True,
-        data=data,
     )
+    return _holding(msg, data)
 
 
 def cloud_points(msg: PointCloud2) -> np.ndarray:
@@ -181,24 +186,29 @@ def instance_array_msg(
 
 def instance_msg(one: Instance) -> InstanceMsg:
     """Return one instance; its geometry is in the map frame."""
-    msg = InstanceMsg()
-    fill_instance(msg, one)
-    return msg
-
-
-def fill_instance(msg: InstanceMsg, one: Instance) -> None:
-    """Write one instance into every field of a message, over whatever it held."""
-    msg.id, msg.state, msg.score, msg.match_confidence = one.id, int(one.state), one.score, one.match_confidence
-    msg.num_observations, msg.num_missed, msg.num_points = one.num_observations, one.num_missed, one.num_points
-    msg.first_seen.sec, msg.first_seen.nanosec = divmod(one.first_seen_ns, _NS)
-    msg.last_seen.sec, msg.last_seen.nanosec = divmod(one.last_seen_ns, _NS)
-    fill_vector(msg.centroid, one.centroid_m)
+    z_min_m, z_max_m = one.z_range_m
+    x_px, y_px, width_px, height_px = one.roi_px
+    msg = InstanceMsg(
+        id=one.id,
+        state=int(one.state),
+        score=one.score,
+        match_confidence=one.match_confidence,
+        first_seen=time_msg(one.first_seen_ns),
+        last_seen=time_msg(one.last_seen_ns),
+        num_observations=one.num_observations,
+        num_missed=one.num_missed,
+        centroid=_point(one.centroid_m),
+        footprint=Polygon(points=[Point32(x=x, y=y) for x, y in one.footprint_m.tolist()]),
+        z_min=z_min_m,
+        z_max=z_max_m,
+        num_points=one.num_points,
+        roi=RegionOfInterest(x_offset=x_px, y_offset=y_px, width=width_px, height=height_px),
+        labels=list(one.labels),
+        label_scores=list(one.label_scores),
+    )
     fill_box_pose(msg.bbox_pose, one.box)
     fill_vector(msg.bbox_size, one.box.size_m)
-    _fill_footprint(msg.footprint, one.footprint_m)
-    msg.z_min, msg.z_max = one.z_range_m
-    msg.roi.x_offset, msg.roi.y_offset, msg.roi.width, msg.roi.height = one.roi_px
-    msg.labels, msg.label_scores = list(one.labels), list(one.label_scores)
+    return msg
 
 
 def fill_box_pose(msg: Pose, box: OrientedBox) -> None:
@@ -288,20 +298,16 @@ def _visible(segmented: SegmentedFrame) -> tuple[np.ndarray, np.ndarray]:
     return ids[visible], segmented.point_scores[first[visible]]
 
 
+def _holding(msg: _Data, data: array.array) -> _Data:
+    # Beside the property: it copies, or checks every element, as the version will have it (rclpy#763).
+    msg._data = data
+    return msg
+
+
 def _bytes(values: np.ndarray) -> array.array:
-    # The setter of a uint8[] field checks every element of a list or of bytes, but takes an array.array as it is
-    # (rclpy#763: 30 to 100 times faster).
     data = array.array("B")
     data.frombytes(values.reshape(-1).view(np.uint8).data)
     return data
-
-
-def _fill_footprint(msg: Polygon, corners_m: np.ndarray) -> None:
-    points = msg.points
-    del points[len(corners_m) :]
-    points.extend(Point32() for _ in range(len(corners_m) - len(points)))
-    for point, (x, y) in zip(points, corners_m.tolist(), strict=True):
-        point.x, point.y = x, y
 
 
 def _point(xyz_m: tuple[float, float, float]) -> Point:

@@ -19,9 +19,9 @@ from autoseg3d_ros.config import Config, OutputConfig
 from autoseg3d_ros.msg import InstanceArray, Segmentation
 from autoseg3d_ros.ros import conversions
 from autoseg3d_ros.ros.detections_3d import detections_msg, vision_messages
-from autoseg3d_ros.ros.instance_messages import InstanceMessages
 from autoseg3d_ros.ros.markers import InstanceMarkers
 from autoseg3d_ros.ros.overlay import OverlayPainter, View
+from autoseg3d_ros.ros.serialized_instances import serialized_instances
 from autoseg3d_ros.segmenter import OnlineSegmenter
 from autoseg3d_ros.structures import Instance, InstanceState, SegmentedFrame
 
@@ -57,7 +57,6 @@ class Outputs:
         self._pace_of_markers.touch()
         self._last_stamp_ns = 0
         self._least_state = _LEAST_STATE[config.output.min_state]
-        self._messages = InstanceMessages()
         self._board = InstanceMarkers(config.map_frame, config.output.marker_lifetime_s)
         self._painter = OverlayPainter(self._overlay)
         self.configure(config)
@@ -87,9 +86,11 @@ class Outputs:
         head = conversions.header(self._last_stamp_ns, self._map_frame)
         shown = self._of_interest(segmented.instances)
         if _is_heard(self._instances):
-            message = conversions.instance_array_msg(head, map_id, segmented.frame_index, (), segmented.events)
-            message.instances = self._messages.filled(shown)
-            self._instances.publish(message)
+            self._instances.publish(
+                serialized_instances(
+                    self._last_stamp_ns, self._map_frame, map_id, segmented.frame_index, shown, segmented.events
+                )
+            )
         if _is_heard(self._points):
             self._points.publish(_frame_cloud(head, segmented))
         if _is_heard(self._markers):
@@ -114,13 +115,9 @@ class Outputs:
         markers_are_heard = _is_heard(self._markers)
         markers_are_due = markers_are_heard and self._pace_of_markers.is_due(now_s)
         instances = segmenter.instances() if full_is_due or markers_are_due else ()
-        head = conversions.header(self._last_stamp_ns, self._map_frame)
         if full_is_due:
             self._pace_of_full.done(now_s, self._period_s)
-            index = max(segmenter.state.frame_index - 1, 0)
-            message = conversions.instance_array_msg(head, segmenter.state.map_id, index, (), is_full=True)
-            message.instances = self._messages.filled(self._of_interest(instances))
-            self._instances_full.publish(message)
+            self._instances_full.publish(self._full_list(segmenter, instances))
         if markers_are_due:
             self._pace_of_markers.done(now_s, self._marker_period_s)
             self._pace_of_markers.touch()  # repeated while nothing changes: markers die of their lifetime
@@ -132,6 +129,7 @@ class Outputs:
         if self._pace_of_map.is_due(now_s) and _is_heard(self._map_points):
             self._pace_of_map.done(now_s, self._period_s)
             cloud = segmenter.map_points()
+            head = conversions.header(self._last_stamp_ns, self._map_frame)
             self._map_points.publish(
                 conversions.cloud_msg(head, cloud.xyz_m, cloud.rgb, cloud.instance_id, cloud.score)
             )
@@ -155,6 +153,11 @@ class Outputs:
         publisher = self._node.create_publisher(kind, topic, qos)
         self._publishers.append(publisher)
         return publisher
+
+    def _full_list(self, segmenter: OnlineSegmenter, instances: Sequence[Instance]) -> bytes:
+        state, shown = segmenter.state, self._of_interest(instances)
+        index = max(state.frame_index - 1, 0)
+        return serialized_instances(self._last_stamp_ns, self._map_frame, state.map_id, index, shown, is_full=True)
 
     def _of_interest(self, instances: Sequence[Instance]) -> list[Instance]:
         return [one for one in instances if one.state >= self._least_state]
