@@ -54,17 +54,15 @@ def _put_instance(buffer: CdrBuffer, one: Instance) -> None:
     x_px, y_px, width_px, height_px = one.roi_px
     corners_m = np.zeros((len(one.footprint_m), 3), "<f4")
     corners_m[:, :2] = one.footprint_m
+    first_seen, last_seen = divmod(one.first_seen_ns, _NS), divmod(one.last_seen_ns, _NS)
+    counts = (one.num_observations, one.num_missed)
+    turn_xyzw = (0.0, 0.0, math.sin(half_yaw_rad), math.cos(half_yaw_rad))
     buffer.align(4)
-    buffer.put("<IB3xff", one.id, one.state, one.score, one.match_confidence)
-    buffer.put("<iIiI", *divmod(one.first_seen_ns, _NS), *divmod(one.last_seen_ns, _NS))
-    buffer.put("<II", one.num_observations, one.num_missed)
+    buffer.put("<IB3xffiIiIII", one.id, one.state, one.score, one.match_confidence, *first_seen, *last_seen, *counts)
     buffer.align(8)
-    buffer.put("<3d", *one.centroid_m)
-    buffer.put("<7d", *box.center_m, 0.0, 0.0, math.sin(half_yaw_rad), math.cos(half_yaw_rad))
-    buffer.put("<3dI", *box.size_m, len(corners_m))
+    buffer.put("<13dI", *one.centroid_m, *box.center_m, *turn_xyzw, *box.size_m, len(corners_m))
     buffer.put_bytes(corners_m.tobytes())
-    buffer.put("<ffI", *one.z_range_m, one.num_points)
-    buffer.put("<4IB", x_px, y_px, height_px, width_px, False)
+    buffer.put("<ff5IB", *one.z_range_m, one.num_points, x_px, y_px, height_px, width_px, False)
     buffer.put_strings(one.labels)
     buffer.put_floats(one.label_scores)
 
