@@ -18,7 +18,7 @@ from autoseg3d_ros.persistence.restoration import restore
 from autoseg3d_ros.segmenter import OnlineSegmenter
 
 # Without the memories of the network that a file leaves out, and with births in every frame.
-LONG_TERM_ONLY = {"model.voxel_memory": False, "model.short_term": False, "model.min_affinity": 0.5}
+LONG_TERM_ONLY = {"model.voxel_memory": False, "model.short_term": False, "model.min_affinity": 0.9}
 
 
 def learned(num_frames: int = 0, **changes) -> OnlineSegmenter:
