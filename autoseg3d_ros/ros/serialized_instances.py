@@ -1,6 +1,6 @@
 """`InstanceArray` as the bytes that go over the wire, for rclpy to publish as they are.
 
-rclpy makes, checks and converts an object for every nested message of every instance; this takes a fifth of the time.
+rclpy makes, checks and converts an object for every nested message of every instance, which takes several times longer.
 What is written here are the fields of InstanceArray.msg, Instance.msg and InstanceEvent.msg in their order.
 """
 

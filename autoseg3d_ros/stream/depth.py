@@ -26,12 +26,12 @@ def decode_depth(raw: np.ndarray, encoding: str, *, units_per_metre: float = 0.0
     """
     expect_layout(raw, encoding, UNITS_PER_METRE, where)
     units = units_per_metre or UNITS_PER_METRE[encoding]
-    depth_m = _valid(raw, units) if raw.dtype == np.float32 else np.divide(raw, np.float32(units), dtype=np.float32)
+    depth_m = _valid_m(raw, units) if raw.dtype == np.float32 else np.divide(raw, np.float32(units), dtype=np.float32)
     _warn_of_implausible_unit(depth_m, encoding, units, where)
     return depth_m
 
 
-def _valid(raw: np.ndarray, units: float) -> np.ndarray:
+def _valid_m(raw: np.ndarray, units: float) -> np.ndarray:
     # What takes time are new arrays: this makes one, and a mask only where there is an infinite value.
     metres = raw if units == 1 else raw / np.float32(units)
     depth_m: np.ndarray = np.fmax(metres, np.float32(0), out=None if metres is raw else metres)  # NaN becomes 0, too
