@@ -7,7 +7,8 @@ import torch
 from parity_cases import ParityCase
 from published_modules import load
 
-from autoseg3d_ros.memory.fragments import FragmentMerging, cluster
+from autoseg3d_ros.memory.fragments import FragmentMerging, Fragments, cluster
+from autoseg3d_ros.memory.placed_fragments import PlacedFragmentMerging
 from autoseg3d_ros.model.decoder import DecoderConfig, QueryDecoder
 from autoseg3d_ros.training.fragment_loss import fragment_loss, pair_loss, pair_target
 from autoseg3d_ros.training.targets import NOTHING, ClipObjects, PointTruth, frame_targets
@@ -27,6 +28,15 @@ def fragments_of(superpoint: torch.Tensor, object_row: torch.Tensor) -> torch.Te
     objects = ClipObjects(torch.zeros(num_objects, 6), torch.zeros(num_objects, dtype=torch.int64))
     truth = PointTruth(object_row, torch.full_like(object_row, NOTHING))
     return frame_targets(truth, superpoint, int(superpoint.max()) + 1, objects, num_semantics=1).fragment
+
+
+def fragments(embedding: torch.Tensor, box_m: torch.Tensor) -> Fragments:
+    return Fragments(embedding, torch.zeros(len(embedding), 2), box_m, box_m[:, :3], box_m)
+
+
+def loss_of(merging, embedding, box_m, fragment, is_void=False):
+    void = torch.as_tensor(is_void).expand(len(fragment)) & (fragment == NOTHING)
+    return fragment_loss(merging, fragments(embedding, box_m), fragment, void)
 
 
 @parity_cases.parametrize("loss_lmi_")
@@ -50,7 +60,7 @@ def test_published_numbers(case: ParityCase) -> None:
     assert torch.arange(len(fragment))[kept].tolist() == case.expected("target_superpoints_0").tolist()
     assert pair_target(fragment[kept]).int().tolist() == case.expected("target_0").tolist()
 
-    loss = fragment_loss(merging, embedding, box_m, fragment)
+    loss = loss_of(merging, embedding, box_m, fragment)
     np.testing.assert_allclose(loss.item(), case.expected("loss"), rtol=0, atol=2e-6)
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in merging.named_parameters()}
@@ -77,6 +87,7 @@ def test_published_clusters(case: ParityCase) -> None:
     assert [label.index(each) for each in label] == case.expected("first_member").tolist()
 
 
+KINDS = (FragmentMerging, PlacedFragmentMerging)
 LOG_2 = float(np.log(2))
 
 
@@ -93,33 +104,55 @@ LOG_2 = float(np.log(2))
 )
 def test_pair_loss_by_hand(logit, fragment, expected):
     target = pair_target(torch.tensor(fragment, dtype=torch.int64))
-    assert pair_loss(torch.tensor(logit, dtype=torch.float32), target).item() == pytest.approx(expected, abs=1e-5)
+    counted = torch.ones_like(target)
+    loss = pair_loss(torch.tensor(logit, dtype=torch.float32), target, counted)
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
 
 
-def tiny() -> FragmentMerging:
+def test_pairs_that_are_not_asked_for_do_not_count():
+    logit, target = torch.tensor([[0.0, 5.0], [5.0, 9.0]]), torch.eye(2, dtype=torch.bool)
+    counted = torch.tensor([[True, False], [False, False]])
+    assert pair_loss(logit, target, counted).item() == pytest.approx(LOG_2)
+
+
+def tiny(kind=FragmentMerging):
     torch.manual_seed(0)
-    return FragmentMerging(width=16, num_heads=2)
+    return kind(width=16, num_heads=2)
 
 
+@pytest.mark.parametrize("is_void", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fragment", [[], [NOTHING], [0], [NOTHING, NOTHING], [0, 0], [0, NOTHING, 1, 0]])
-def test_every_frame_is_legal(fragment):
-    merging, num = tiny(), len(fragment)
-    loss = fragment_loss(merging, torch.randn(num, 16), torch.rand(num, 6), torch.tensor(fragment, dtype=torch.int64))
+def test_every_frame_is_legal(fragment, kind, is_void):
+    merging, num = tiny(kind), len(fragment)
+    given = torch.randn(num, 16), torch.rand(num, 6), torch.tensor(fragment, dtype=torch.int64)
+    loss = loss_of(merging, *given, is_void)
     loss.backward()
     assert torch.isfinite(loss) and (loss > 0) == any(each != NOTHING for each in fragment)
 
 
-def test_superpoints_of_nothing_change_nothing():
-    merging, embedding, box_m = tiny(), torch.randn(4, 16), torch.rand(4, 6)
+@pytest.mark.parametrize(("kind", "is_void"), [(FragmentMerging, True), (PlacedFragmentMerging, False)])
+def test_superpoints_of_nothing_change_nothing(kind, is_void):
+    merging, embedding, box_m = tiny(kind), torch.randn(4, 16), torch.rand(4, 6)
     fragment = torch.tensor([0, NOTHING, 1, 0])
     rows = torch.tensor([0, 2, 3])
-    apart = fragment_loss(merging, embedding[rows], box_m[rows], fragment[rows])
-    assert fragment_loss(merging, embedding, box_m, fragment).item() == pytest.approx(apart.item(), rel=1e-6)
+    apart = loss_of(merging, embedding[rows], box_m[rows], fragment[rows])
+    assert loss_of(merging, embedding, box_m, fragment, is_void).item() == pytest.approx(apart.item(), rel=1e-6)
 
 
-def test_every_parameter_learns():
-    merging = tiny()
-    fragment_loss(merging, torch.randn(5, 16), torch.rand(5, 6) + 0.5, torch.tensor([0, 0, 1, 1, 2])).backward()
+def test_with_places_void_is_learned_to_be_a_part_of_nothing():
+    merging, embedding, box_m = tiny(PlacedFragmentMerging), torch.randn(3, 16), torch.rand(3, 6)
+    losses = torch.nn.functional.softplus(merging.logits(fragments(embedding, box_m)))  # of "not one object"
+    fragment = torch.tensor([0, NOTHING, NOTHING])
+    own = torch.nn.functional.softplus(-merging.logits(fragments(embedding, box_m))[0, 0])
+    expected = own + losses[0, 1] + losses[0, 2] + losses[1, 0] + losses[2, 0]  # void with void is not asked
+    assert loss_of(merging, embedding, box_m, fragment, True).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_learns(kind):
+    merging = tiny(kind)
+    loss_of(merging, torch.randn(5, 16), torch.rand(5, 6) + 0.5, torch.tensor([0, 0, 1, 1, 2])).backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in merging.parameters())
 
 
@@ -127,5 +160,5 @@ def test_half_precision_is_judged_in_full():
     merging, embedding, box_m = tiny(), torch.randn(3, 16), torch.rand(3, 6)
     fragment = torch.tensor([0, 0, 1])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = fragment_loss(merging, embedding, box_m, fragment)
-    assert got.item() == fragment_loss(merging, embedding, box_m, fragment).item()
+        got = loss_of(merging, embedding, box_m, fragment)
+    assert got.item() == loss_of(merging, embedding, box_m, fragment).item()

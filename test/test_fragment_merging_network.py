@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import parity_cases
 import parity_weights
@@ -11,7 +13,7 @@ from parity_cases import ParityCase, cases_of
 from published_modules import load
 
 from autoseg3d_ros.memory.boxes import box_iou
-from autoseg3d_ros.memory.fragments import FragmentMerging, NoFragmentMerging, cluster
+from autoseg3d_ros.memory.fragments import FragmentMerging, Fragments, NoFragmentMerging, cluster
 from autoseg3d_ros.model.decoder import DecoderConfig, QueryDecoder
 from autoseg3d_ros.model.pooling import GeometricPooling
 from autoseg3d_ros.model.published_keys import UNUSED_BY_DESIGN
@@ -47,16 +49,15 @@ def test_published_numbers(case: ParityCase) -> None:
     pooled = pooling(xyz_m, features, superpoint, int(superpoint.max()) + 1)
     check(case, "pooled_first", pooled.features)
     proposals = decoder.propose(pooled)
-    assert proposals.box_m is not None
     check(case, "normed_query", proposals.embedding)
     check(case, "cls_logits", proposals.class_logits)
     check(case, "boxes", proposals.box_m)
 
     check(case, "iou", box_iou(proposals.box_m, proposals.box_m))
     check(case, "embedding_1", module.interaction(proposals.embedding))
-    check(case, "merge_logit", module.logits(proposals.embedding, proposals.box_m))
-    check(case, "similarity", module.similarity(proposals.embedding, proposals.class_logits, proposals.box_m))
-    label = module(proposals.embedding, proposals.class_logits, proposals.box_m)
+    check(case, "merge_logit", module.logits(proposals))
+    check(case, "similarity", module.similarity(proposals))
+    label = module(proposals)
     assert same_partition(label.numpy(), case.expected("cluster"))
 
     merged = label[superpoint]
@@ -94,12 +95,12 @@ def test_clusters_by_hand(similarity, expected):
     assert got.tolist() == expected
 
 
-def agglomerate(similarity: np.ndarray, threshold: float) -> np.ndarray:
-    """Merge the two most similar clusters, by their least similar members, while that is above the threshold."""
+def agglomerate(similarity: np.ndarray, threshold: float, of_pairs: Callable[[np.ndarray], float]) -> np.ndarray:
+    """Merge the two most similar clusters, by `of_pairs` of their members, while that is above the threshold."""
     clusters = [[row] for row in range(len(similarity))]
     while True:
         pairs = [
-            (similarity[np.ix_(clusters[a], clusters[b])].min(), a, b)
+            (of_pairs(similarity[np.ix_(clusters[a], clusters[b])]), a, b)
             for a in range(len(clusters))
             for b in range(a + 1, len(clusters))
         ]
@@ -113,13 +114,23 @@ def agglomerate(similarity: np.ndarray, threshold: float) -> np.ndarray:
     return label
 
 
-@given(st.integers(2, 14), st.integers(0, 2**32 - 1), st.sampled_from([0.2, 0.5, 0.7]))
-def test_clusters_are_those_of_complete_linkage(num, seed, threshold):
+@given(
+    st.integers(2, 14),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.2, 0.5, 0.7]),
+    st.sampled_from([("complete", np.min), ("average", np.mean)]),
+)
+def test_clusters_are_those_of_the_linkage(num, seed, threshold, linkage):
     similarity = np.random.default_rng(seed).random((num, num), np.float32)
     similarity = np.sqrt(np.triu(similarity, 1) + np.triu(similarity, 1).T)
-    label = cluster(torch.from_numpy(similarity), threshold).numpy()
-    assert same_partition(label, agglomerate(similarity, threshold))
+    name, of_pairs = linkage
+    label = cluster(torch.from_numpy(similarity), threshold, name).numpy()
+    assert same_partition(label, agglomerate(similarity.astype(np.float64), threshold, of_pairs))
     assert np.array_equal(np.unique(label, return_index=True)[1], np.sort(np.unique(label, return_index=True)[1]))
+
+
+def fragments(embedding, class_logits, box_m):
+    return Fragments(embedding, class_logits, box_m, box_m[:, :3], box_m)
 
 
 def small(width=16, num_heads=4, merge_bias=0.0):
@@ -135,8 +146,9 @@ def test_similarity_is_overlap_times_probability_of_objects_of_one_class(device)
     boxes = torch.stack((TABLE, TABLE + torch.tensor([0.5, 0, 0, 0, 0, 0]), CHAIR, TABLE, CHAIR)).to(device)
     classes = torch.tensor([[2.0, 0, 0], [1, 0, 0], [0, 2, 0], [0, 2, 0], [0, 0, 2]], device=device)  # last: background
     embedding = torch.randn(5, 16, device=device)
-    similarity = module.similarity(embedding, classes, boxes)
-    expected = box_iou(boxes, boxes) * module.logits(embedding, boxes).sigmoid()
+    given = fragments(embedding, classes, boxes)
+    similarity = module.similarity(given)
+    expected = box_iou(boxes, boxes) * module.logits(given).sigmoid()
     related = torch.eye(5, device=device)
     related[0, 1] = related[1, 0] = 1  # 0, 3 and 2, 4 are of different classes, 2, 3 apart
     related[4, 4] = 0  # background is not even like itself
@@ -150,7 +162,7 @@ def test_similarity_is_overlap_times_probability_of_objects_of_one_class(device)
 def test_fragments_with_one_box_become_one_object(merge_bias, expected, device):
     boxes = torch.stack((TABLE, CHAIR, TABLE, CHAIR, CHAIR)).to(device)
     classes = torch.stack((OBJECT, OBJECT, OBJECT, OBJECT, BACKGROUND)).to(device)
-    label = small(merge_bias=merge_bias).to(device)(torch.randn(5, 16, device=device), classes, boxes)
+    label = small(merge_bias=merge_bias).to(device)(fragments(torch.randn(5, 16, device=device), classes, boxes))
     assert label.tolist() == expected
     assert label.device.type == device
 
@@ -158,21 +170,21 @@ def test_fragments_with_one_box_become_one_object(merge_bias, expected, device):
 @pytest.mark.parametrize("num", [0, 1])
 @pytest.mark.parametrize("class_logits", [OBJECT, BACKGROUND])
 def test_no_superpoint_and_one(num, class_logits):
-    given = torch.randn(num, 16), class_logits.expand(num, 2), TABLE.expand(num, 6)
-    assert small().similarity(*given).shape == small().logits(given[0], given[2]).shape == (num, num)
+    given = fragments(torch.randn(num, 16), class_logits.expand(num, 2), TABLE.expand(num, 6))
+    assert small().similarity(given).shape == small().logits(given).shape == (num, num)
     for module in (small(), NoFragmentMerging()):
-        assert module(*given).tolist() == [0] * num
+        assert module(given).tolist() == [0] * num
 
 
 def test_switched_off_every_superpoint_stays_as_it_is():
     boxes = TABLE.expand(3, 6)
-    assert NoFragmentMerging()(torch.randn(3, 16), OBJECT.expand(3, 2), boxes).tolist() == [0, 1, 2]
+    assert NoFragmentMerging()(fragments(torch.randn(3, 16), OBJECT.expand(3, 2), boxes)).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("width", "num_heads"), [(256, 8), (128, 4)])
 def test_gradients_reach_all_weights(width, num_heads):
     module, boxes = FragmentMerging(width, num_heads), torch.stack((TABLE, TABLE, CHAIR))
-    module.logits(torch.randn(3, width), boxes).square().sum().backward()
+    module.logits(fragments(torch.randn(3, width), OBJECT.expand(3, 2), boxes)).square().sum().backward()
     assert [name for name, p in module.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-6] == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
 import numpy as np
 import torch
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -13,8 +15,28 @@ from autoseg3d_ros.memory.interaction import QueryInteraction, ResidualFeedForwa
 MERGE_THRESHOLD = 0.5
 
 
+@dataclass(frozen=True)
+class Fragments:
+    """The superpoints of a frame as the decoder proposes them, and where they are."""
+
+    embedding: Tensor  # (S, w)
+    class_logits: Tensor  # (S, C + 1), the last is the background
+    box_m: Tensor  # (S, 6) centre and size of the object that each is a part of
+    centroid_m: Tensor  # (S, 3)
+    hull_m: Tensor  # (S, 6) centre and size of the superpoint itself
+
+    def __len__(self) -> int:
+        return len(self.embedding)
+
+    def at(self, row: Tensor) -> Fragments:
+        """Return those in `row`, indices or (S,) bool."""
+        return Fragments(**{one.name: getattr(self, one.name)[row] for one in fields(self)})
+
+
 class FragmentMerging(nn.Module):
     """Compares the superpoints of one frame in pairs. Appearance and overlap are blended by a gate."""
+
+    knows_void = False  # superpoints of no object take no part in training
 
     def __init__(self, width: int = 256, num_heads: int = 8) -> None:
         super().__init__()
@@ -23,55 +45,60 @@ class FragmentMerging(nn.Module):
         self.gate = nn.Linear(2 * width, width)
         self.merge_logit = nn.Linear(width, 1)
 
-    def forward(self, embedding: Tensor, class_logits: Tensor, box_m: Tensor) -> Tensor:
-        """Return the object (S,) int64, 0..K-1, of superpoints by embedding (S, w), classes (S, C+1), box (S, 6)."""
-        return cluster(self.similarity(embedding, class_logits, box_m), MERGE_THRESHOLD)
+    def forward(self, fragments: Fragments) -> Tensor:
+        """Return the object (S,) int64, 0..K-1, of each superpoint."""
+        return cluster(self.similarity(fragments), MERGE_THRESHOLD)
 
-    def similarity(self, embedding: Tensor, class_logits: Tensor, box_m: Tensor) -> Tensor:
+    def similarity(self, fragments: Fragments) -> Tensor:
         """Return how much pairs of superpoints are one object: (S, S) in 0..1, symmetric.
 
-        It is IoU times the learned probability, and 0 unless both have the same most likely class, not the background
-        (the last). `embedding` (S, w), `class_logits` (S, C+1), `box_m` (S, 6) centre and full size.
+        It is IoU times the learned probability, and 0 unless both have the same most likely class, not the background.
         """
-        token, iou = self.interaction(embedding), box_iou(box_m, box_m)
-        bound = iou * _same_object_class(class_logits)
+        token, iou = self.interaction(fragments.embedding), box_iou(fragments.box_m, fragments.box_m)
+        bound = iou * _same_object_class(fragments.class_logits)
         row, column = _pairs_to_compare(bound)
         probability = self._logit(token[row] * token[column], iou[row, column]).sigmoid()
         similarity = torch.zeros_like(bound)
         similarity[row, column] = similarity[column, row] = bound[row, column] * probability.to(bound.dtype)
         return similarity
 
-    def logits(self, embedding: Tensor, box_m: Tensor) -> Tensor:
+    def logits(self, fragments: Fragments) -> Tensor:
         """Return the learned part for all pairs, before the sigmoid: (S, S). Training reads it."""
-        token = self.interaction(embedding)
-        return self._logit(token[:, None] * token, box_iou(box_m, box_m))
+        token = self.interaction(fragments.embedding)
+        return self._logit(token[:, None] * token, box_iou(fragments.box_m, fragments.box_m))
 
     def _logit(self, appearance: Tensor, iou: Tensor) -> Tensor:
         """Return (...) of pairs with appearance (..., w) and IoU (...)."""
-        geometry = self.iou_embedding(iou[..., None])
-        gate = self.gate(torch.cat((appearance, geometry), dim=-1)).sigmoid()
-        return self.merge_logit(gate * appearance + (1 - gate) * geometry)[..., 0]
+        return gated_logit(self.gate, self.merge_logit, appearance, self.iou_embedding(iou[..., None]))
 
 
 class NoFragmentMerging(nn.Module):
     """Leaves every superpoint an object of its own."""
 
-    def forward(self, embedding: Tensor, class_logits: Tensor, box_m: Tensor) -> Tensor:
+    def forward(self, fragments: Fragments) -> Tensor:
         """Return 0..S-1."""
-        return torch.arange(len(embedding), device=embedding.device)
+        return torch.arange(len(fragments), device=fragments.embedding.device)
 
 
-def cluster(similarity: Tensor, threshold: float = MERGE_THRESHOLD) -> Tensor:
-    """Return the cluster (S,) int64 of each row of (S, S) by complete linkage: 0..K-1 in order of first members.
+def gated_logit(gate: nn.Linear, head: nn.Linear, appearance: Tensor, geometry: Tensor) -> Tensor:
+    """Return (...) of pairs with appearance (..., w) and geometry (..., w), which a gate weighs against each other."""
+    weight = gate(torch.cat((appearance, geometry), dim=-1)).sigmoid()
+    logit: Tensor = head(weight * appearance + (1 - weight) * geometry)
+    return logit[..., 0]
 
-    Clusters merge while their least similar pair is strictly above `threshold`. The upper triangle is read, the
-    diagonal is not. One read of the host: scipy's linkage is exact, quick at this size and decides ties as published.
+
+def cluster(similarity: Tensor, threshold: float = MERGE_THRESHOLD, linkage_method: str = "complete") -> Tensor:
+    """Return the cluster (S,) int64 of each row of (S, S): 0..K-1 in order of first members.
+
+    Clusters merge while the similarity of the two most similar ones, "complete" by their least similar pair, "average"
+    by the mean of all pairs, is strictly above `threshold`. The upper triangle is read, the diagonal is not. One read
+    of the host: scipy's linkage is exact, quick at this size and decides ties as published.
     """
     num = len(similarity)
     if num < 2:
         return torch.zeros(num, dtype=torch.int64, device=similarity.device)
     on_host = similarity.detach().cpu().double().numpy()
-    tree = linkage(1.0 - on_host[np.triu_indices(num, 1)], method="complete")
+    tree = linkage(1.0 - on_host[np.triu_indices(num, 1)], method=linkage_method)
     just_below = np.nextafter(1.0 - threshold, 0.0)
     _, first, label = np.unique(fcluster(tree, just_below, "distance"), return_index=True, return_inverse=True)
     in_order = np.argsort(np.argsort(first))[label]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from autoseg3d_ros.memory.fragments import FragmentMerging, NoFragmentMerging
 from autoseg3d_ros.memory.long_term import LongTermMemory
 from autoseg3d_ros.memory.merge_head import MergeHead
+from autoseg3d_ros.memory.placed_fragments import PlacedFragmentMerging
 from autoseg3d_ros.memory.short_term import NoShortTermMemory, ShortTermMemory, ShortTermState
 from autoseg3d_ros.model.backbone import Res16UNet34C
 from autoseg3d_ros.model.decoder import Decoded, QueryDecoder
@@ -80,7 +81,7 @@ class AutoSeg3D(nn.Module):
         self.backbone = Res16UNet34C() if config.backbone == "res16unet34c" else PyramidBackbone.of(config.backbone)
         self.voxel_memory = VoxelMemory(self.backbone.memory_channels) if config.voxel_memory else NoVoxelMemory()
         self.pooling = GeometricPooling(config.decoder.in_channels, config.decoder.has_places)
-        self.fragment_merging = FragmentMerging(width, heads) if config.fragment_merging else NoFragmentMerging()
+        self.fragment_merging = _fragment_merging(config)
         self.short_term = (
             ShortTermMemory(config.decoder.in_channels, heads, residual=config.short_term_residual)
             if config.short_term
@@ -124,8 +125,7 @@ class AutoSeg3D(nn.Module):
 
     def merge_fragments(self, points: NetworkInput, features: Tensor, pooled: Pooled) -> tuple[Tensor, Pooled]:
         """Return the superpoint (N,) of each point after LMI, and the pooled features of these (§7.1)."""
-        proposals = self.decoder.propose(pooled)
-        cluster = self.fragment_merging(proposals.embedding, proposals.class_logits, proposals.box_m)
+        cluster = self.fragment_merging(self.decoder.propose(pooled))
         num_clusters = int(cluster.max()) + 1 if len(cluster) else 0
         if num_clusters == points.num_superpoints:
             return points.superpoint, pooled
@@ -143,6 +143,13 @@ class AutoSeg3D(nn.Module):
         box_m = boxes_of_masks(kept.mask, xyz_m) if last.box_m is None else last.box_m[kept.query]
         embedding = decoded.embedding[kept.query]
         return FrameDetections(kept.mask, kept.score, kept.label, embedding.float(), box_m.float())
+
+
+def _fragment_merging(config: NetworkConfig) -> nn.Module:
+    if not config.fragment_merging:
+        return NoFragmentMerging()
+    kind = PlacedFragmentMerging if config.fragment_places else FragmentMerging
+    return kind(config.decoder.width, config.memory_heads)
 
 
 def boxes_of_masks(mask: Tensor, xyz_m: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from autoseg3d_ros.memory.fragments import Fragments
 from autoseg3d_ros.model.attention_mask import blocked_by_point_mask, blocked_by_superpoint_mask
 from autoseg3d_ros.model.decoder_layers import DecoderLayer
 from autoseg3d_ros.model.places import BoxPenalty, Places, hull_boxes, refined_boxes
@@ -29,15 +30,6 @@ class DecoderConfig:
     has_box: bool = True  # false: the published model for single frames
     knows_void: bool = False  # the last semantic is "no object" and lowers the score; not in the published model
     has_places: bool = False  # attention and masks know distances, superpoints their size; not in the published model
-
-
-@dataclass(frozen=True)
-class Proposals:
-    """What the heads say of superpoints before any attention."""
-
-    embedding: Tensor  # (S, d)
-    class_logits: Tensor  # (S, classes + 1), the last one is the background
-    box_m: Tensor | None  # (S, 6) centre and size, world frame; None without a box head
 
 
 @dataclass(frozen=True)
@@ -112,10 +104,17 @@ class QueryDecoder(nn.Module):
             nn.init.zeros_(self.box_head.last.bias)
         self.semantic_head = nn.Linear(width, config.num_semantics + 1)
 
-    def propose(self, pooled: Pooled) -> Proposals:
-        """Apply the heads to every superpoint, before any attention."""
+    def propose(self, pooled: Pooled) -> Fragments:
+        """Apply the heads to every superpoint, before any attention; without a box head the box is its own."""
         embedding = self.norm(self.query_embedding(pooled.features))
-        return Proposals(embedding, self.class_head(embedding), self._boxes(embedding, pooled.centroid_m, pooled.box_m))
+        box_m = self._boxes(embedding, pooled.centroid_m, pooled.box_m)
+        return Fragments(
+            embedding,
+            self.class_head(embedding),
+            pooled.box_m if box_m is None else box_m,
+            pooled.centroid_m,
+            pooled.box_m,
+        )
 
     def forward(
         self,

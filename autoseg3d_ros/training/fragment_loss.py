@@ -6,20 +6,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoseg3d_ros.memory.fragments import FragmentMerging
+from autoseg3d_ros.memory.fragments import FragmentMerging, Fragments
+from autoseg3d_ros.memory.placed_fragments import PlacedFragmentMerging
 from autoseg3d_ros.training.targets import NOTHING
 
 
-def fragment_loss(merging: FragmentMerging, embedding: Tensor, box_m: Tensor, fragment: Tensor) -> Tensor:
-    """Return the loss of one frame's superpoints with embeddings (S, w) and boxes (S, 6), as the decoder proposes them.
+def fragment_loss(
+    merging: FragmentMerging | PlacedFragmentMerging, fragments: Fragments, fragment: Tensor, void: Tensor
+) -> Tensor:
+    """Return the loss of one frame's superpoints.
 
-    `fragment` (S,) int64 is the object of which each is a part, or NOTHING; those do not take part.
-    The release sums over frames and samples.
+    `fragment` (S,) int64 is the object of which each is a part, or NOTHING; `void` (S,) bool, it is of no object. Void
+    is a part of nothing, where the module learns that; whether two of void belong together is not asked. Others of
+    NOTHING do not take part. The release sums over frames and samples.
     """
-    kept = fragment != NOTHING
-    with torch.autocast(embedding.device.type, enabled=False):
-        logit = merging.logits(embedding[kept].float(), box_m[kept].float())
-        return pair_loss(logit, pair_target(fragment[kept]))
+    void = void & (fragment == NOTHING) & merging.knows_void
+    kept = (fragment != NOTHING) | void
+    with torch.autocast(fragments.embedding.device.type, enabled=False):
+        logit = merging.logits(_in_full(fragments.at(kept)))
+        return pair_loss(logit, pair_target(fragment[kept]), ~(void[kept][:, None] & void[kept]))
 
 
 def pair_target(fragment: Tensor) -> Tensor:
@@ -27,7 +32,13 @@ def pair_target(fragment: Tensor) -> Tensor:
     return fragment[:, None] == fragment
 
 
-def pair_loss(logit: Tensor, target: Tensor) -> Tensor:
-    """Return the summed cross-entropy of (n, n) with (n, n) bool, over the number of true pairs; 0 if n = 0."""
-    total = functional.binary_cross_entropy_with_logits(logit, target.to(logit.dtype), reduction="sum")
-    return total / target.sum().clamp(min=1)
+def pair_loss(logit: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    """Return the summed cross-entropy of (n, n) with (n, n) bool where `counted`, (n, n) bool, over the number of true
+    pairs among them; 0 if n = 0.
+    """
+    losses = functional.binary_cross_entropy_with_logits(logit, target.to(logit.dtype), reduction="none")
+    return (losses * counted).sum() / (target & counted).sum().clamp(min=1)
+
+
+def _in_full(fragments: Fragments) -> Fragments:
+    return Fragments(**{name: value.float() for name, value in vars(fragments).items()})

@@ -42,6 +42,7 @@ class FrameTargets:
     label: Tensor  # (G,) int64
     semantic: Tensor  # (S,) int64 class of more than half of the points, or NOTHING
     fragment: Tensor  # (S,) int64 object with more than 70 % of the points, or NOTHING
+    void: Tensor  # (S,) bool, more than half of the points are of no object
 
     def __len__(self) -> int:
         return len(self.label)
@@ -65,6 +66,7 @@ def frame_targets(
         label=objects.label,
         semantic=dominant(semantic_share, _MAJORITY),
         fragment=dominant(share, _FRAGMENT_SHARE),
+        void=share.sum(dim=0) < 1 - _MAJORITY,
     )
 
 
