@@ -77,6 +77,7 @@ def sample_of(case: ParityCase, sample: int) -> Sample:
         label=torch.from_numpy(case.given(f"labels_{sample}")),
         semantic=semantic,
         fragment=torch.full_like(semantic, NOTHING),
+        void=torch.zeros_like(semantic, dtype=torch.bool),
     )
     return Sample(Decoded(tuple(predictions), leaf("sem"), torch.zeros(len(query), 4), query), targets, leaves)
 

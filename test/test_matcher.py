@@ -105,6 +105,7 @@ def targets_of(point_masks, superpoint_masks) -> FrameTargets:
         label=torch.zeros(num_objects, dtype=torch.int64),
         semantic=torch.zeros(num_superpoints, dtype=torch.int64),
         fragment=torch.zeros(num_superpoints, dtype=torch.int64),
+        void=torch.zeros(num_superpoints, dtype=torch.bool),
     )
 
 

@@ -43,6 +43,7 @@ def test_a_frame_of_void():
     targets = targets_of([NOTHING, NOTHING], [0, 1], num_objects=0)
     assert targets.point_masks.shape == (0, 2)
     assert targets.semantic.tolist() == targets.fragment.tolist() == [NOTHING, NOTHING]
+    assert targets.void.tolist() == [True, True]
 
 
 def by_hand() -> FrameTargets:
@@ -56,6 +57,7 @@ def test_by_hand():
     assert targets.superpoint_masks.int().tolist() == [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]]
     assert targets.semantic.tolist() == [0, NOTHING, 2, NOTHING]
     assert targets.fragment.tolist() == [NOTHING, NOTHING, 2, NOTHING]  # 2 of 3 points are less than 70 %
+    assert targets.void.tolist() == [False, False, False, True]
     assert targets.point_masks.sum(dim=1).tolist() == [3, 1, 3]
     assert targets.point_masks[2].nonzero()[:, 0].tolist() == [5, 6, 7]
     assert targets.box_m.tolist()[1] == [6, 7, 8, 9, 10, 11]

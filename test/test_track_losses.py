@@ -44,6 +44,7 @@ def published_frame(case: ParityCase, number: int) -> TrackedFrame:
         label=torch.zeros(num_objects, dtype=torch.int64),
         semantic=torch.full((num_queries,), NOTHING),
         fragment=torch.full((num_queries,), NOTHING),
+        void=torch.zeros(num_queries, dtype=torch.bool),
     )
     prediction = Prediction(read("cls"), read("masks").float(), at_points=True, box_m=None)
     box_m = read("boxes") + torch.nn.functional.pad(read("centroids"), (0, 3))
