@@ -23,7 +23,8 @@ from autoseg3d_ros.training.stages import ClipStage, Stage, TrackStage, ViewStag
 from autoseg3d_ros.training.synchronised_norm import synchronise
 from autoseg3d_ros.training.train_config import StageConfig, TrainConfig
 
-_DUSTBIN = "long_term.none_logit."
+# What `initial` may lack, because the stage `tracks` trains it from its first weights: LTM's dustbin, another LMI.
+_MAY_BE_NEW = ("long_term.none_logit.", "fragment_merging.")
 
 
 def build_trainer(config: TrainConfig, out: Path, processes: Processes = ALONE) -> Trainer:
@@ -64,7 +65,7 @@ def initial_network(config: TrainConfig) -> AutoSeg3D:
     if config.initial:
         tensors, expected = load_network(Path(config.initial)).state_dict(), network.state_dict()
         for key, tensor in expected.items():
-            if key.startswith(_DUSTBIN):  # it may be new
+            if key.startswith(_MAY_BE_NEW):
                 tensors.setdefault(key, tensor)
             if key not in tensors or tensors[key].shape != tensor.shape:
                 raise ConfigError(f"initial: expected {config.initial} to have {key} as {tuple(tensor.shape)}")
@@ -99,6 +100,7 @@ def _source(stage: StageConfig, config: TrainConfig, scenes: list[CachedScene], 
         steps=config.steps if stage.num_frames > 1 else (1,),
         num_points=min(stage.num_points, PRESETS[config.preset].num_points),
         masks=config.masks,
+        joined=config.joined if stage.kind == "clips" else 0.0,  # LMI learns from pieces
     )
     try:
         return ClipSource(scenes, class_ids, clips, AugmentationConfig(), config.seed)

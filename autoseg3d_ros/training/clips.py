@@ -11,6 +11,7 @@ from autoseg3d_ros.geometry import boxes_of_groups, transform_points
 from autoseg3d_ros.structures import NO_INSTANCE, NO_MASK
 from autoseg3d_ros.training.augmentation import Augmentation, AugmentationConfig
 from autoseg3d_ros.training.cached_scene import CachedScene, LiftedFrame, SceneTruth
+from autoseg3d_ros.training.joining import joined
 from autoseg3d_ros.training.sampling import evenly_drawn
 from autoseg3d_ros.training.targets import NOTHING
 
@@ -26,6 +27,7 @@ class ClipConfig:
     num_points: int = 20_000  # of a frame, at most
     masks: Mapping[str, float] = field(default_factory=lambda: dict(MIXED_MASKS))  # kind -> how often a frame has it
     clips_per_scene: int = 1  # in an epoch
+    joined: float = 0.0  # share of the frames in which some superpoints of one object are one, as after LMI
 
 
 @dataclass(frozen=True)
@@ -73,19 +75,19 @@ class ClipSource:
                     f"{scene.path}: expected masks {missing}, got {list(scene.masks)}; lift the scenes anew"
                 )
         self._scenes, self._class_ids = scenes, np.asarray(class_ids, np.int32)
-        self._clips, self._augmentation, self._seed = clips, augmentation, seed
+        self.config, self._augmentation, self._seed = clips, augmentation, seed
 
     def __len__(self) -> int:
         """Return the number of clips of an epoch."""
-        return len(self._scenes) * self._clips.clips_per_scene
+        return len(self._scenes) * self.config.clips_per_scene
 
     def clip(self, epoch: int, index: int) -> Clip:
         """Return a clip of consecutive frames from a random one on, the first after the last. Raises SourceError."""
         rng = np.random.default_rng([self._seed, epoch, index])
         scene = self._scenes[index % len(self._scenes)]
-        step, start = rng.choice(self._clips.steps), rng.integers(len(scene))
-        places = ((start + step * np.arange(self._clips.num_frames)) % len(scene)).tolist()
-        frames = [_DrawnFrame.draw(scene, place, self._clips, rng) for place in places]
+        step, start = rng.choice(self.config.steps), rng.integers(len(scene))
+        places = ((start + step * np.arange(self.config.num_frames)) % len(scene)).tolist()
+        frames = [_DrawnFrame.draw(scene, place, self.config, rng) for place in places]
         augmentation = Augmentation.draw(self._augmentation, [frame.xyz_m for frame in frames], rng)
         return _clip(scene, frames, augmentation, self._class_ids)
 
@@ -109,7 +111,10 @@ class _DrawnFrame:
         lifted = scene.frame(place, masks)
         ids = lifted.superpoint[masks]
         point = evenly_drawn(np.flatnonzero(ids != NO_MASK), clips.num_points, rng)
-        present, superpoint = np.unique(ids[point], return_inverse=True)
+        ids = ids[point]
+        if clips.joined and rng.random() < clips.joined:
+            ids = joined(ids, lifted.instance[point], rng)
+        present, superpoint = np.unique(ids, return_inverse=True)
         return cls(lifted, point, superpoint.astype(np.int32).reshape(-1), len(present), scene.number(place), masks)
 
     @property
