@@ -175,12 +175,13 @@ def test_order_of_the_queries_does_not_matter():
         assert_close(whole, part)
 
 
-def test_proposals_are_the_first_prediction():
-    inputs, decoder = frame(40, 5), QueryDecoder(SMALL)
+@pytest.mark.parametrize("has_places", [False, True])
+def test_proposals_are_the_first_prediction(has_places):
+    inputs, decoder = frame(40, 5), QueryDecoder(replace(SMALL, has_places=has_places))
     proposals, first = decoder.propose(inputs[3]), decoder(*inputs).predictions[0]
     assert_close(proposals.class_logits, first.class_logits)
     assert_close(proposals.box_m, first.box_m)
-    assert_close(proposals.embedding @ decoder.superpoint_mask_head(inputs[3].features).T, first.mask_logits)
+    assert_close(proposals.mask_logits, first.mask_logits)
 
 
 def test_a_decoder_without_boxes_says_nothing_of_them():

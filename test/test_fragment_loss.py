@@ -31,7 +31,7 @@ def fragments_of(superpoint: torch.Tensor, object_row: torch.Tensor) -> torch.Te
 
 
 def fragments(embedding: torch.Tensor, box_m: torch.Tensor) -> Fragments:
-    return Fragments(embedding, torch.zeros(len(embedding), 2), box_m, box_m[:, :3], box_m)
+    return Fragments(embedding, torch.zeros(len(embedding), 2), box_m, box_m[:, :3], box_m, embedding @ embedding.T)
 
 
 def loss_of(merging, embedding, box_m, fragment, is_void=False):

@@ -18,18 +18,21 @@ CPU_AND_CUDA = [
 WIDTH = 16
 
 
-def fragments(hull_m, box_m=None, embedding=None) -> Fragments:
+def fragments(hull_m, box_m=None, embedding=None, mask_logits=None) -> Fragments:
     hull_m = torch.as_tensor(hull_m, dtype=torch.float32).view(-1, 6)
     num = len(hull_m)
     if embedding is None:
         embedding = torch.randn(num, WIDTH, generator=torch.Generator().manual_seed(0))
-    return Fragments(embedding, torch.zeros(num, 2), hull_m if box_m is None else box_m, hull_m[:, :3], hull_m)
+    box_m = hull_m if box_m is None else box_m
+    mask_logits = embedding @ embedding.T if mask_logits is None else torch.as_tensor(mask_logits)
+    return Fragments(embedding, torch.zeros(num, 2), box_m, hull_m[:, :3], hull_m, mask_logits)
 
 
 def random_fragments(num: int, seed: int) -> Fragments:
     draw = torch.Generator().manual_seed(seed)
     hull_m, box_m = torch.rand(num, 6, generator=draw), torch.rand(num, 6, generator=draw)
-    return fragments(3 * hull_m, 3 * box_m, torch.randn(num, WIDTH, generator=draw))
+    embedding, mask_logits = torch.randn(num, WIDTH, generator=draw), 9 * torch.randn(num, num, generator=draw)
+    return fragments(3 * hull_m, 3 * box_m, embedding, mask_logits)
 
 
 def small(merge_bias: float = 0.0) -> PlacedFragmentMerging:
@@ -56,7 +59,22 @@ CUBE = [0.0, 0, 0, 0.98, 0.98, 0.98]
 )
 def test_cues_by_hand(other, expected):
     cues = pair_cues(fragments([CUBE, other]))
-    torch.testing.assert_close(cues[0, 1], torch.tensor(expected, dtype=torch.float32), rtol=0, atol=1e-5)
+    torch.testing.assert_close(cues[0, 1, :6], torch.tensor(expected, dtype=torch.float32), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "expected"),  # both together, the less sure one
+    [
+        (0.0, 0.0, [0, 0]),
+        (5.0, -10.0, [-1, -2]),
+        (-10.0, 5.0, [-1, -2]),
+        (99.0, 99.0, [6, 3]),
+        (-99.0, 2.5, [-2.5, -3]),
+    ],
+)
+def test_cues_of_masks_by_hand(there, back, expected):
+    cues = pair_cues(fragments([CUBE, CUBE], mask_logits=[[1.0, there], [back, 1.0]]))
+    assert cues[0, 1, 6:].tolist() == cues[1, 0, 6:].tolist() == expected
 
 
 def test_flat_superpoints_have_cues():
@@ -70,7 +88,7 @@ def test_flat_superpoints_have_cues():
 def test_boxes_that_were_guessed_count_in_the_first_cue_alone():
     given = random_fragments(5, 0)
     torch.testing.assert_close(pair_cues(given)[..., 0], box_iou(given.box_m, given.box_m))
-    elsewhere = fragments(given.hull_m, given.box_m + 1, given.embedding)
+    elsewhere = fragments(given.hull_m, given.box_m + 1, given.embedding, given.mask_logits)
     torch.testing.assert_close(pair_cues(elsewhere)[..., 1:], pair_cues(given)[..., 1:], rtol=0, atol=0)
 
 
@@ -82,7 +100,7 @@ def test_pairs_are_symmetric_and_the_world_may_be_moved(num, seed, shift_m):
     assert logit.shape == (num, num)
     assert torch.equal(logit, logit.T)
     shift = torch.tensor([shift_m, 0, -shift_m, 0, 0, 0])
-    moved = fragments(given.hull_m + shift, given.box_m + shift, given.embedding)
+    moved = fragments(given.hull_m + shift, given.box_m + shift, given.embedding, given.mask_logits)
     torch.testing.assert_close(pair_cues(moved), pair_cues(given), rtol=1e-3, atol=1e-3)
 
 
@@ -101,6 +119,24 @@ def test_superpoints_without_a_common_box_can_become_one_object(merge_bias, expe
     apart = fragments([CUBE, [5.0, 0, 0, 1, 1, 1], [0.0, 9, 0, 1, 1, 1]])
     there = Fragments(**{name: value.to(device) for name, value in vars(apart).items()})
     assert small(merge_bias).to(device)(there).tolist() == expected
+
+
+def test_clusters_are_as_alike_as_their_pairs_in_the_mean(monkeypatch):
+    """A chain of three whose ends are hardly alike is one object if the mean says so; no least pair forbids it."""
+    sure, unsure, no = 4.0, 1.5, -1.0  # probabilities .98, .82 and .27; the mean of the last two is .54
+    chain = torch.tensor([[0.0, sure, no], [sure, 0.0, unsure], [no, unsure, 0.0]])
+    module = small()
+    monkeypatch.setattr(module, "logits", lambda given: chain)
+    assert module(fragments([CUBE] * 3)).tolist() == [0, 0, 0]
+    chain[0, 2] = chain[2, 0] = -2.0  # .12: the mean is .47
+    assert module(fragments([CUBE] * 3)).tolist() == [0, 0, 1]
+
+
+def test_parts_of_the_superpoints_keep_their_masks():
+    given = random_fragments(5, 0)
+    row = torch.tensor([True, False, True, True, False])
+    torch.testing.assert_close(given.at(row).mask_logits, given.mask_logits[[0, 2, 3]][:, [0, 2, 3]], rtol=0, atol=0)
+    torch.testing.assert_close(pair_cues(given.at(row)), pair_cues(given)[row][:, row])
 
 
 @pytest.mark.parametrize("num", [0, 1])

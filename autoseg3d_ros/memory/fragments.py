@@ -24,13 +24,15 @@ class Fragments:
     box_m: Tensor  # (S, 6) centre and size of the object that each is a part of
     centroid_m: Tensor  # (S, 3)
     hull_m: Tensor  # (S, 6) centre and size of the superpoint itself
+    mask_logits: Tensor  # (S, S), above 0 = the object of the row has the superpoint of the column
 
     def __len__(self) -> int:
         return len(self.embedding)
 
     def at(self, row: Tensor) -> Fragments:
         """Return those in `row`, indices or (S,) bool."""
-        return Fragments(**{one.name: getattr(self, one.name)[row] for one in fields(self)})
+        chosen = {one.name: getattr(self, one.name)[row] for one in fields(self)}
+        return Fragments(**{**chosen, "mask_logits": chosen["mask_logits"][:, row]})
 
 
 class FragmentMerging(nn.Module):

@@ -14,13 +14,15 @@ from autoseg3d_ros.memory.fragments import Fragments, cluster, gated_logit
 from autoseg3d_ros.memory.interaction import QueryInteraction, ResidualFeedForward, distance_logits, distance_weight
 
 MERGE_THRESHOLD = 0.5  # of the mean probability between two clusters
-_NUM_CUES = 6
+_NUM_CUES = 8
 _MARGIN_M = 0.01  # keeps what is divided by the size of a flat superpoint finite
 _FARTHEST = 5.0  # sizes of the smaller one; beyond, all gaps are alike
+_SUREST, _SURE = 15.0, 5.0  # logits of masks: beyond the first all are alike; the second becomes 1
 
 
 class PlacedFragmentMerging(nn.Module):
-    """As `FragmentMerging`, with attention that falls with the distance, and how two superpoints lie to each other.
+    """As `FragmentMerging`, with attention that falls with the distance, how two superpoints lie to each other, and
+    whether their first masks hold each other.
 
     Similarity is the learned probability alone. So it has to know that background is no part of anything, and
     learns it from superpoints of no object.
@@ -55,10 +57,11 @@ class PlacedFragmentMerging(nn.Module):
 
 
 def pair_cues(fragments: Fragments) -> Tensor:
-    """Return how each two superpoints lie to each other: (S, S, 6), symmetric, the world may be turned or moved.
+    """Return how each two superpoints lie to each other: (S, S, 8), symmetric, the world may be turned or moved.
 
     The IoU of the guessed boxes; the gap between the superpoints' own boxes, in metres and in sizes of the smaller one;
-    the share of the smaller box inside the other; how much smaller it is; the difference in height, metres.
+    the share of the smaller box inside the other; how much smaller it is; the difference in height, metres; how much
+    each lies in the mask that the other proposes: both together, and the less sure one.
     """
     low_m, high_m = corners_of(fragments.hull_m).split(3, dim=1)  # (S, 3)
     size_m, height_m = fragments.hull_m[:, 3:], fragments.centroid_m[:, 2]
@@ -67,6 +70,7 @@ def pair_cues(fragments: Fragments) -> Tensor:
     volume_m3, longest_m = (size_m + _MARGIN_M).prod(dim=1), size_m.amax(dim=1) + 2 * _MARGIN_M
     common_m3 = (-between_m).clamp(min=0).prod(dim=-1)
     smaller_m = torch.minimum(longest_m[:, None], longest_m)
+    inside = fragments.mask_logits.clamp(-_SUREST, _SUREST) / _SURE
     cues = (
         box_iou(fragments.box_m, fragments.box_m),
         gap_m,
@@ -74,5 +78,7 @@ def pair_cues(fragments: Fragments) -> Tensor:
         common_m3 / torch.minimum(volume_m3[:, None], volume_m3),
         smaller_m / torch.maximum(longest_m[:, None], longest_m),
         (height_m[:, None] - height_m).abs(),
+        inside + inside.T,
+        torch.minimum(inside, inside.T),
     )
     return torch.stack(cues, dim=-1)

@@ -105,7 +105,10 @@ class QueryDecoder(nn.Module):
         self.semantic_head = nn.Linear(width, config.num_semantics + 1)
 
     def propose(self, pooled: Pooled) -> Fragments:
-        """Apply the heads to every superpoint, before any attention; without a box head the box is its own."""
+        """Apply the heads to every superpoint, before any attention; without a box head the box is its own.
+
+        They are those of the prediction before the first layer, where all superpoints are queries.
+        """
         embedding = self.norm(self.query_embedding(pooled.features))
         box_m = self._boxes(embedding, pooled.centroid_m, pooled.box_m)
         return Fragments(
@@ -114,6 +117,7 @@ class QueryDecoder(nn.Module):
             pooled.box_m if box_m is None else box_m,
             pooled.centroid_m,
             pooled.box_m,
+            self._in_box(embedding @ self.superpoint_mask_head(pooled.features).T, embedding, box_m, pooled.centroid_m),
         )
 
     def forward(
@@ -193,11 +197,16 @@ class QueryDecoder(nn.Module):
         else:
             mask_logits = embedding @ scene.superpoint_masks.T
         box_m = self._boxes(embedding, scene.places.query_m, hull_m)
-        if self.box_penalty is not None and box_m is not None:
-            mask_logits = mask_logits - self.box_penalty(
-                embedding, box_m, scene.xyz_m if at_points else scene.places.superpoint_m
-            )
+        mask_logits = self._in_box(
+            mask_logits, embedding, box_m, scene.xyz_m if at_points else scene.places.superpoint_m
+        )
         return Prediction(self.class_head(embedding), mask_logits, at_points, box_m)
+
+    def _in_box(self, mask_logits: Tensor, embedding: Tensor, box_m: Tensor | None, xyz_m: Tensor) -> Tensor:
+        """Return masks (Q, N) of queries (Q, d), less where their boxes (Q, 6) do not hold the points (N, 3)."""
+        if self.box_penalty is None or box_m is None:
+            return mask_logits
+        return mask_logits - self.box_penalty(embedding, box_m, xyz_m)
 
     def _boxes(self, embedding: Tensor, centroid_m: Tensor, hull_m: Tensor) -> Tensor | None:
         """Return centre and size (Q, 6) of the box of each query.
