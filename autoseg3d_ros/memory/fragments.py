@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,10 +36,21 @@ class Fragments:
         return Fragments(**{**chosen, "mask_logits": chosen["mask_logits"][:, row]})
 
 
+@runtime_checkable
+class LearnedMerging(Protocol):
+    """What training asks of a module that merges fragments."""
+
+    knows_void: bool  # superpoints of no object take part in training, as parts of nothing
+
+    def logits(self, fragments: Fragments) -> Tensor:
+        """Return how much pairs of superpoints are one object, before the sigmoid: (S, S), symmetric."""
+        ...
+
+
 class FragmentMerging(nn.Module):
     """Compares the superpoints of one frame in pairs. Appearance and overlap are blended by a gate."""
 
-    knows_void = False  # superpoints of no object take no part in training
+    knows_void = False
 
     def __init__(self, width: int = 256, num_heads: int = 8) -> None:
         super().__init__()

@@ -6,14 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoseg3d_ros.memory.fragments import FragmentMerging, Fragments
-from autoseg3d_ros.memory.placed_fragments import PlacedFragmentMerging
+from autoseg3d_ros.memory.fragments import Fragments, LearnedMerging
 from autoseg3d_ros.training.targets import NOTHING
 
 
-def fragment_loss(
-    merging: FragmentMerging | PlacedFragmentMerging, fragments: Fragments, fragment: Tensor, void: Tensor
-) -> Tensor:
+def fragment_loss(merging: LearnedMerging, fragments: Fragments, fragment: Tensor, void: Tensor) -> Tensor:
     """Return the loss of one frame's superpoints.
 
     `fragment` (S,) int64 is the object of which each is a part, or NOTHING; `void` (S,) bool, it is of no object. Void

@@ -9,8 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from autoseg3d_ros.memory.fragments import FragmentMerging
-from autoseg3d_ros.memory.placed_fragments import PlacedFragmentMerging
+from autoseg3d_ros.memory.fragments import LearnedMerging
 from autoseg3d_ros.memory.short_term import ShortTermState
 from autoseg3d_ros.model.autoseg3d import AutoSeg3D
 from autoseg3d_ros.model.backbone import unchanged
@@ -135,7 +134,7 @@ class TrackStage:
     def losses(self, network: AutoSeg3D, batch: BatchShare) -> Losses:
         """Return the losses, summed over the frames and, as released, over the clips."""
         weights, long_term = self.criterion.weights, network.long_term
-        assert long_term is not None and isinstance(network.fragment_merging, FragmentMerging | PlacedFragmentMerging)
+        assert long_term is not None and isinstance(network.fragment_merging, LearnedMerging)
         memory, fragments = _Memory.of(len(batch.clips), self.short_term_frames), []
         tracked: list[list[TrackedFrame]] = [[] for _ in batch.clips]
         for samples, queries in _by_frame(batch):
@@ -216,9 +215,7 @@ def _decoded(
     return network.decoder(points.xyz_m, features, points.superpoint, pooled, query, with_fragments=with_fragments)
 
 
-def _fragment_loss(
-    decoder: QueryDecoder, merging: FragmentMerging | PlacedFragmentMerging, sample: FrameSample, pooled: Pooled
-) -> Tensor:
+def _fragment_loss(decoder: QueryDecoder, merging: LearnedMerging, sample: FrameSample, pooled: Pooled) -> Tensor:
     """Return the loss of LMI for the superpoints of a frame, before STM."""
     with torch.no_grad():
         fragments = decoder.propose(pooled)
