@@ -75,6 +75,12 @@ def test_what_is_unknown_is_named(ask, told: str) -> None:
         ("+ICMS", "+LTM+STM", {"model.path"}),
         ("full", "esam", {"model.association"}),
         ("full", "+ICMS", {"model.fragment_merging"}),
+        ("+overlap", "full", {"model.geometric_cue"}),
+        ("+merging", "full", {"model.track_merging"}),
+        ("+names", "full", {"model.map_names"}),
+        ("+frames", "full", {"model.short_term_frames"}),
+        ("+drift", "full", {"model.pose_error_m"}),
+        ("+dustbin", "full", {"model.path"}),
         ("ours", "full", {"model.geometric_cue", "model.track_merging", "model.map_names"}),
     ],
 )
