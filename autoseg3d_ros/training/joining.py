@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from autoseg3d_ros.structures import NO_INSTANCE
-
-_FRAGMENT_SHARE = 0.7  # of a superpoint's points in one instance, for it to be a piece of it; as LMI's target
+from autoseg3d_ros.tracking.association import overlap_counts
+from autoseg3d_ros.training.targets import FRAGMENT_SHARE
 
 
 def joined(ids: np.ndarray, instance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -20,15 +20,13 @@ def joined(ids: np.ndarray, instance: np.ndarray, rng: np.random.Generator) -> n
     of the others are kept.
     """
     present, superpoint = np.unique(ids, return_inverse=True)
-    superpoint = superpoint.reshape(-1)
     known, row = np.unique(instance, return_inverse=True)
-    counts = np.zeros((len(present), len(known)), np.int64)
-    np.add.at(counts, (superpoint, row.reshape(-1)), 1)
+    counts = overlap_counts(superpoint, len(present), row, len(known))
     most = counts.argmax(axis=1) if len(known) else np.zeros(0, np.int64)
-    is_piece = counts[np.arange(len(present)), most] > _FRAGMENT_SHARE * counts.sum(axis=1)
+    is_piece = counts[np.arange(len(present)), most] > FRAGMENT_SHARE * counts.sum(axis=1)
     takes_part = is_piece & (known[most] != NO_INSTANCE) & (rng.random(len(present)) < rng.random())
     leader = np.arange(len(present))
     chosen = np.flatnonzero(takes_part)
     _, first_of_object, place = np.unique(most[chosen], return_index=True, return_inverse=True)
-    leader[chosen] = chosen[first_of_object][place.reshape(-1)]
+    leader[chosen] = chosen[first_of_object][place]
     return present[leader][superpoint]

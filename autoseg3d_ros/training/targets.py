@@ -10,7 +10,7 @@ from torch import Tensor
 NOTHING = -1  # of an object or a class: none, or not known
 
 _MAJORITY = 0.5
-_FRAGMENT_SHARE = 0.7  # of a superpoint's points, for LMI (`method.md` §7.1)
+FRAGMENT_SHARE = 0.7  # of a superpoint's points, for LMI (`method.md` §7.1)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def frame_targets(
         box_m=objects.box_m,
         label=objects.label,
         semantic=dominant(semantic_share, _MAJORITY),
-        fragment=dominant(share, _FRAGMENT_SHARE),
+        fragment=dominant(share, FRAGMENT_SHARE),
         void=share.sum(dim=0) < 1 - _MAJORITY,
     )
 
