@@ -30,7 +30,7 @@ def build_segmenter(config: Config, *, is_turned: bool = False) -> OnlineSegment
     masks = build_mask_source(config, surfaces, is_turned=is_turned)
     config = with_model(config)
     if config.model.path or config.model.name != NO_MODEL:
-        return _learned_segmenter(masks, _judge(config, surfaces), config)
+        return _learned_segmenter(masks, surfaces, config)
     _logger.info("model: %s", describe_model(config.model))
     recognition, tracker = _geometric(config, surfaces)
     return OnlineSegmenter(masks, recognition, tracker, config)
@@ -52,7 +52,7 @@ def _judge(config: Config, surfaces: SurfaceEstimator) -> FragmentJudge:
     return GeometricJudge(surfaces, config.fragments) if config.fragments.merge else NoJudge()
 
 
-def _learned_segmenter(masks: MaskSource, judge: FragmentJudge, config: Config) -> OnlineSegmenter:
+def _learned_segmenter(masks: MaskSource, surfaces: SurfaceEstimator, config: Config) -> OnlineSegmenter:
     try:
         # torch takes a second to import, and is an extra.
         from autoseg3d_ros.build_learned import build_learned_segmenter
@@ -61,7 +61,7 @@ def _learned_segmenter(masks: MaskSource, judge: FragmentJudge, config: Config) 
             f"model.name: {config.model.path or config.model.name!r} needs torch and safetensors ({error}); "
             "`pip install torch safetensors`, or `--model none` for geometry alone"
         ) from error
-    return build_learned_segmenter(masks, judge, config)
+    return build_learned_segmenter(masks, surfaces, _judge(config, surfaces), config)
 
 
 def build_mask_source(

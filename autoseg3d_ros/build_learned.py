@@ -18,6 +18,7 @@ from autoseg3d_ros.learned_association import (
 )
 from autoseg3d_ros.learned_recognition import LearnedRecognition, LearnedSettings
 from autoseg3d_ros.lifting.masks import MaskSource
+from autoseg3d_ros.lifting.surface import SurfaceEstimator
 from autoseg3d_ros.model.autoseg3d import AutoSeg3D
 from autoseg3d_ros.model.build import build_network
 from autoseg3d_ros.model.filtering import FilterConfig
@@ -28,10 +29,12 @@ from autoseg3d_ros.tracking.tracker import Tracker
 _logger = logging.getLogger(__name__)
 
 
-def build_learned_segmenter(masks: MaskSource, judge: FragmentJudge, config: Config) -> OnlineSegmenter:
+def build_learned_segmenter(
+    masks: MaskSource, surfaces: SurfaceEstimator, judge: FragmentJudge, config: Config
+) -> OnlineSegmenter:
     """Return a segmenter with the network of the settings, and the tracker that suits it. Raises ConfigError.
 
-    `judge` is asked where the network was trained on united superpoints.
+    `surfaces` may be shared with `masks`; `judge` is asked where the network was trained on united superpoints.
     """
     network = build_network(config.model, config.feature_memory, config.seed)
     association = _association(network, config)
@@ -50,7 +53,7 @@ def build_learned_segmenter(masks: MaskSource, judge: FragmentJudge, config: Con
         config.tracking.owner_share,
     )
     judge = judge if network.config.unites_superpoints else NoJudge()
-    recognition = LearnedRecognition(network, judge, association, tracker, settings)
+    recognition = LearnedRecognition(network, surfaces, judge, association, tracker, settings)
     return OnlineSegmenter(masks, recognition, tracker, config)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from autoseg3d_ros.config import FragmentsConfig, TrackingConfig
 from autoseg3d_ros.geometry import boxes_of_groups
-from autoseg3d_ros.lifting.adjacency import border_evidence, ids_on_grid
+from autoseg3d_ros.lifting.adjacency import superpoint_borders
 from autoseg3d_ros.lifting.surface import SurfaceEstimator
 from autoseg3d_ros.structures import NO_MASK, Detections, Frame, Superpoints
 from autoseg3d_ros.tracking.association import overlap_counts
@@ -52,8 +52,7 @@ class GeometricJudge:
 
     def __call__(self, frame: Frame, superpoints: Superpoints) -> FragmentRelations:
         """Return which neighbours are one object, as firmly as their border is long, and which are clearly two."""
-        surface = self._surfaces.of(frame)
-        evidence = border_evidence(ids_on_grid(superpoints.id_image, surface), superpoints.num_superpoints, surface)
+        evidence = superpoint_borders(superpoints, self._surfaces.of(frame))
         object_of_fragment = merge_fragments(evidence, self._config)
         joined = object_of_fragment[evidence.pairs[:, 0]] == object_of_fragment[evidence.pairs[:, 1]]
         parted = (evidence.step + evidence.concave > _PARTED) | (evidence.colour > _OTHER_COLOUR)

@@ -19,6 +19,8 @@ from autoseg3d_ros.fragment_merging import (
 from autoseg3d_ros.geometry import boxes_of_groups
 from autoseg3d_ros.learned_association import LearnedAssociation, LearnedRecognized
 from autoseg3d_ros.learned_memory import LearnedMemory
+from autoseg3d_ros.lifting.adjacency import border_cues, superpoint_borders
+from autoseg3d_ros.lifting.surface import SurfaceEstimator
 from autoseg3d_ros.memory.bank import TrackBank
 from autoseg3d_ros.memory.short_term import ShortTermState
 from autoseg3d_ros.model.autoseg3d import AutoSeg3D, FrameDetections, NetworkInput, NetworkState
@@ -52,12 +54,14 @@ class LearnedRecognition:
     def __init__(
         self,
         network: AutoSeg3D,
+        surfaces: SurfaceEstimator,
         judge: FragmentJudge,
         association: LearnedAssociation,
         tracker: Tracker,
         settings: LearnedSettings,
     ) -> None:
         self.network = network
+        self._surfaces = surfaces
         self._judge = judge
         self.association = association
         self._tracker = tracker
@@ -75,7 +79,8 @@ class LearnedRecognition:
             return united(superpoints, self._judge(frame, superpoints))
 
     def glance(self, frame: Frame, superpoints: Superpoints, clock: StageClock) -> NetworkInput:
-        """Return the voxels of the frame."""
+        """Return the voxels of the frame, and what lies across the borders of superpoints if the network asks."""
+        borders = self._borders(frame, superpoints, clock) if self.network.partition is not None else None
         with clock.stage("voxelize"), torch.inference_mode():
             return NetworkInput.of_points(
                 torch.from_numpy(superpoints.xyz_m).to(self._device),
@@ -83,7 +88,13 @@ class LearnedRecognition:
                 torch.from_numpy(superpoints.superpoint).to(self._device, torch.int64),
                 superpoints.num_superpoints,
                 self.network.config.voxel_m,
+                borders,
             )
+
+    def _borders(self, frame: Frame, superpoints: Superpoints, clock: StageClock) -> torch.Tensor:
+        with clock.stage("judge"):
+            cues = border_cues(superpoint_borders(superpoints, self._surfaces.of(frame)))
+            return torch.from_numpy(cues.matrix(superpoints.num_superpoints)).to(self._device)
 
     def recognize(self, percept: Percept, state: SegmenterState) -> Recognized:
         """Return the detections of the network, each point with the best one that claims it."""

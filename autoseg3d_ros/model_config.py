@@ -28,7 +28,7 @@ class ModelConfig:
         "auto", "of the network: auto = float16 on CUDA, else float32", choices=PRECISIONS, read_only=True
     )
     voxel_memory: bool = setting(True, "features of earlier frames at the same place", read_only=True)
-    fragment_merging: bool = setting(True, "LMI: fragments of one object become one superpoint", read_only=True)
+    fragment_merging: bool = setting(True, "LMI: fragments of one object become one", read_only=True)
     short_term: bool = setting(True, "STM: superpoints look at those of the last frame", read_only=True)
     short_term_frames: int = setting(1, "frames that STM looks back", minimum=1, maximum=10, read_only=True)
     min_affinity: float = setting(

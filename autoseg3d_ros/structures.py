@@ -164,6 +164,37 @@ class BorderEvidence:
     area_m2: np.ndarray  # (S,) float32 surface of each fragment
 
 
+NUM_BORDER_CUES = 7
+
+
+@dataclass(frozen=True)
+class BorderCues:
+    """`BorderEvidence` as a network takes it: numbers of about 1."""
+
+    pairs: np.ndarray  # (P, 2) int32 superpoints with a common border, the smaller id first
+    # (P, 7) float32: 1, that there is a border; its length, by logarithm; its share of the whole border of the one that
+    # has less; step, concave and colour; the angle, 1 = 90 degrees
+    values: np.ndarray
+
+    @classmethod
+    def none(cls) -> BorderCues:
+        """Return those of superpoints that do not touch."""
+        return cls(np.zeros((0, 2), np.int32), np.zeros((0, NUM_BORDER_CUES), np.float32))
+
+    def renumbered(self, row: np.ndarray) -> BorderCues:
+        """Return those of the superpoints that are kept; `row` (S,) int32 ascends, negative = left out."""
+        pairs = row[self.pairs]
+        kept = (pairs >= 0).all(axis=1)
+        return BorderCues(pairs[kept].astype(np.int32), self.values[kept])
+
+    def matrix(self, num_superpoints: int) -> np.ndarray:
+        """Return (S, S, 7) float32, symmetric, 0 where there is no border."""
+        dense = np.zeros((num_superpoints, num_superpoints, NUM_BORDER_CUES), np.float32)
+        one, other = self.pairs.T
+        dense[one, other] = dense[other, one] = self.values
+        return dense
+
+
 @dataclass(frozen=True)
 class Detections:
     """Objects of one frame as disjoint sets of points, with what association needs to know of them."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from autoseg3d_ros.lifting.surface import Surface
-from autoseg3d_ros.structures import NO_MASK, BorderEvidence
+from autoseg3d_ros.structures import NO_MASK, BorderCues, BorderEvidence, Superpoints
 
 _REACH_PX = 3  # pixels are compared this far apart: the place of a border is uncertain by a pixel
 _SURE_STEP = 6.0  # deviations of the noise
@@ -16,6 +16,8 @@ _SURE_CHROMA = 20.0  # CIE Lab difference that shading cannot explain
 _SHADING, _SURE_BRIGHTNESS = 10.0, 40.0  # lightness difference on a flat surface: perhaps a shadow, surely a colour
 _BRIGHTNESS_WEIGHT = 0.5
 _FLAT_DEG = 20.0
+_LONG = 5.0  # the logarithm of the length of a long border, pixels
+_SQUARE_DEG = 90.0
 
 Index = tuple[slice, slice] | tuple[np.ndarray, np.ndarray]
 
@@ -107,6 +109,28 @@ def border_evidence(grid_ids: np.ndarray, num_ids: int, surface: Surface) -> Bor
         angle_deg=angle_deg,
         area_m2=area_m2.astype(np.float32),
     )
+
+
+def superpoint_borders(superpoints: Superpoints, surface: Surface) -> BorderEvidence:
+    """Return what the surface of their frame does across the borders between superpoints."""
+    return border_evidence(ids_on_grid(superpoints.id_image, surface), superpoints.num_superpoints, surface)
+
+
+def border_cues(evidence: BorderEvidence) -> BorderCues:
+    """Return the same as a network takes it."""
+    length_px, num = evidence.length_px, len(evidence.area_m2)
+    both, twice_px = evidence.pairs.T.ravel(), np.tile(length_px, 2)
+    whole_px = np.bincount(both, weights=twice_px, minlength=num)  # (S,)
+    values = (
+        np.ones_like(length_px),
+        np.log1p(length_px) / _LONG,
+        length_px / np.minimum(*whole_px[evidence.pairs.T]),
+        evidence.step,
+        evidence.concave,
+        evidence.colour,
+        evidence.angle_deg / _SQUARE_DEG,
+    )
+    return BorderCues(evidence.pairs, np.stack(values, axis=1).astype(np.float32))
 
 
 def _across_borders(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,39 +17,24 @@ MERGE_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Fragments:
-    """The superpoints of a frame as the decoder proposes them, and where they are."""
+    """The superpoints of a frame as the decoder proposes them, before its first layer."""
 
     embedding: Tensor  # (S, w)
     class_logits: Tensor  # (S, C + 1), the last is the background
     box_m: Tensor  # (S, 6) centre and size of the object that each is a part of
-    centroid_m: Tensor  # (S, 3)
-    hull_m: Tensor  # (S, 6) centre and size of the superpoint itself
-    mask_logits: Tensor  # (S, S), above 0 = the object of the row has the superpoint of the column
 
     def __len__(self) -> int:
         return len(self.embedding)
 
     def at(self, row: Tensor) -> Fragments:
         """Return those in `row`, indices or (S,) bool."""
-        chosen = {one.name: getattr(self, one.name)[row] for one in fields(self)}
-        return Fragments(**{**chosen, "mask_logits": chosen["mask_logits"][:, row]})
-
-
-@runtime_checkable
-class LearnedMerging(Protocol):
-    """What training asks of a module that merges fragments."""
-
-    knows_void: bool  # superpoints of no object take part in training, as parts of nothing
-
-    def logits(self, fragments: Fragments) -> Tensor:
-        """Return how much pairs of superpoints are one object, before the sigmoid: (S, S), symmetric."""
-        ...
+        return Fragments(self.embedding[row], self.class_logits[row], self.box_m[row])
 
 
 class FragmentMerging(nn.Module):
     """Compares the superpoints of one frame in pairs. Appearance and overlap are blended by a gate."""
 
-    knows_void = False
+    knows_void = False  # superpoints of no object do not take part in training
 
     def __init__(self, width: int = 256, num_heads: int = 8) -> None:
         super().__init__()

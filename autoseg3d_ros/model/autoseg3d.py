@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from autoseg3d_ros.memory.fragments import FragmentMerging, NoFragmentMerging
 from autoseg3d_ros.memory.long_term import LongTermMemory
 from autoseg3d_ros.memory.merge_head import MergeHead
-from autoseg3d_ros.memory.placed_fragments import PlacedFragmentMerging
+from autoseg3d_ros.memory.partition import DecodedFragments, FragmentPartition
 from autoseg3d_ros.memory.short_term import NoShortTermMemory, ShortTermMemory, ShortTermState
 from autoseg3d_ros.model.backbone import Res16UNet34C
 from autoseg3d_ros.model.decoder import Decoded, QueryDecoder
-from autoseg3d_ros.model.filtering import FilterConfig, filter_queries
+from autoseg3d_ros.model.filtering import FilterConfig, filter_parts, filter_queries
 from autoseg3d_ros.model.network_config import NetworkConfig
-from autoseg3d_ros.model.pooling import GeometricPooling, Pooled
+from autoseg3d_ros.model.pooling import GeometricPooling, Pooled, mean_by_superpoint
 from autoseg3d_ros.model.pyramid_backbone import PyramidBackbone
 from autoseg3d_ros.model.sparse import SparseTensor, VoxelGrid, average
 from autoseg3d_ros.model.voxel_memory import MemoryBounds, NoVoxelMemory, VoxelMemory, VoxelMemoryState
@@ -37,16 +37,23 @@ class NetworkInput:
     num_superpoints: int
     grid: VoxelGrid
     voxel_of_point: Tensor  # (N,) int64
+    borders: Tensor | None = None  # (S, S, 7) `BorderCues`, for a network with a partition
 
     @classmethod
     def of_points(
-        cls, xyz_m: Tensor, rgb: Tensor, superpoint: Tensor, num_superpoints: int, voxel_m: float
+        cls,
+        xyz_m: Tensor,
+        rgb: Tensor,
+        superpoint: Tensor,
+        num_superpoints: int,
+        voxel_m: float,
+        borders: Tensor | None = None,
     ) -> NetworkInput:
         """Voxelise points (N, 3) in metres with colours (N, 3) in 0..255 (`method.md` §1.4)."""
         mean, std = (torch.tensor(values, device=rgb.device) for values in (_COLOUR_MEAN, _COLOUR_STD))
         one_sample = torch.zeros(len(xyz_m), dtype=torch.int64, device=xyz_m.device)
         grid, voxel_of_point = VoxelGrid.of_points(xyz_m, one_sample, voxel_m)
-        return cls(xyz_m, (rgb - mean) / std, superpoint, num_superpoints, grid, voxel_of_point)
+        return cls(xyz_m, (rgb - mean) / std, superpoint, num_superpoints, grid, voxel_of_point, borders)
 
 
 @dataclass
@@ -81,7 +88,9 @@ class AutoSeg3D(nn.Module):
         self.backbone = Res16UNet34C() if config.backbone == "res16unet34c" else PyramidBackbone.of(config.backbone)
         self.voxel_memory = VoxelMemory(self.backbone.memory_channels) if config.voxel_memory else NoVoxelMemory()
         self.pooling = GeometricPooling(config.decoder.in_channels, config.decoder.has_places)
-        self.fragment_merging = _fragment_merging(config)
+        self.fragment_merging = (
+            FragmentMerging(width, heads) if config.fragment_merging and not config.partition else NoFragmentMerging()
+        )
         self.short_term = (
             ShortTermMemory(config.decoder.in_channels, heads, residual=config.short_term_residual)
             if config.short_term
@@ -90,6 +99,7 @@ class AutoSeg3D(nn.Module):
         self.decoder = QueryDecoder(config.decoder)
         self.long_term = LongTermMemory(width, heads, config.dustbin) if config.long_term else None
         self.merge_head = MergeHead(width, config.embedding_norm) if config.embedding_norm else None
+        self.partition = FragmentPartition(width, heads) if config.fragment_merging and config.partition else None
         self.bounds = MemoryBounds(config.voxel_m)  # of the voxel memory
 
     def forward(
@@ -112,7 +122,13 @@ class AutoSeg3D(nn.Module):
         # One query a superpoint; masks over points, boxes, scores (§3, §9.1).
         with clock.stage("decode"):
             decoded = self.decoder(points.xyz_m, features, superpoint, pooled)
-            return self._detections(decoded, points.xyz_m, filters)
+        if self.partition is None:
+            with clock.stage("decode"):
+                return self._detections(decoded, points.xyz_m, filters)
+
+        # Not in the paper: LMI looks at what was decoded, and its objects take the place of the masks.
+        with clock.stage("partition"):
+            return self._partitioned(decoded, points, pooled, filters)
 
     def encode(self, points: NetworkInput, state: NetworkState) -> Tensor:
         """Return the features (N, C) of the points; the voxel memory in `state` takes in this frame (§2.1, §2.2)."""
@@ -137,6 +153,15 @@ class AutoSeg3D(nn.Module):
         features = self.short_term(pooled.features, pooled.centroid_m, state.superpoints)
         return replace(pooled, features=features)
 
+    def _partitioned(
+        self, decoded: Decoded, points: NetworkInput, pooled: Pooled, filters: FilterConfig
+    ) -> FrameDetections:
+        assert self.partition is not None
+        last, part = decoded.last, self.partition(decoded_fragments(decoded, points, pooled))
+        kept = filter_parts(last.class_logits, decoded.void, part, points.superpoint, filters)
+        box_m = boxes_of_masks(kept.mask, points.xyz_m) if last.box_m is None else last.box_m[kept.query]
+        return FrameDetections(kept.mask, kept.score, kept.label, decoded.embedding[kept.query].float(), box_m.float())
+
     def _detections(self, decoded: Decoded, xyz_m: Tensor, filters: FilterConfig) -> FrameDetections:
         last = decoded.last
         kept = filter_queries(last.class_logits, last.mask_logits, filters, decoded.void)
@@ -145,11 +170,20 @@ class AutoSeg3D(nn.Module):
         return FrameDetections(kept.mask, kept.score, kept.label, embedding.float(), box_m.float())
 
 
-def _fragment_merging(config: NetworkConfig) -> nn.Module:
-    if not config.fragment_merging:
-        return NoFragmentMerging()
-    kind = PlacedFragmentMerging if config.fragment_places else FragmentMerging
-    return kind(config.decoder.width, config.memory_heads)
+def decoded_fragments(decoded: Decoded, points: NetworkInput, pooled: Pooled) -> DecodedFragments:
+    """Return what the partition compares, of a frame in which every superpoint is a query."""
+    last, num = decoded.last, points.num_superpoints
+    assert points.borders is not None and len(decoded.query) == num and last.at_points
+    probability = last.mask_logits.float().sigmoid()  # (S, N)
+    return DecodedFragments(
+        embedding=decoded.embedding,
+        box_m=pooled.box_m if last.box_m is None else last.box_m,
+        centroid_m=pooled.centroid_m,
+        hull_m=pooled.box_m,
+        share=mean_by_superpoint(probability.T, points.superpoint, num).T,
+        void=probability.new_zeros(num) if decoded.void is None else decoded.void,
+        borders=points.borders,
+    )
 
 
 def boxes_of_masks(mask: Tensor, xyz_m: Tensor) -> Tensor:

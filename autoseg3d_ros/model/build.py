@@ -30,7 +30,7 @@ def build_network(model: ModelConfig, memory: FeatureMemoryConfig, seed: int) ->
     if not model.voxel_memory:
         network.voxel_memory = NoVoxelMemory()
     if not model.fragment_merging:
-        network.fragment_merging = NoFragmentMerging()
+        network.fragment_merging, network.partition = NoFragmentMerging(), None
     if not model.short_term:
         network.short_term = NoShortTermMemory()
     network.bounds = MemoryBounds(network.config.voxel_m, memory.max_distance_m, memory.max_voxels)

@@ -111,14 +111,7 @@ class QueryDecoder(nn.Module):
         """
         embedding = self.norm(self.query_embedding(pooled.features))
         box_m = self._boxes(embedding, pooled.centroid_m, pooled.box_m)
-        return Fragments(
-            embedding,
-            self.class_head(embedding),
-            pooled.box_m if box_m is None else box_m,
-            pooled.centroid_m,
-            pooled.box_m,
-            self._in_box(embedding @ self.superpoint_mask_head(pooled.features).T, embedding, box_m, pooled.centroid_m),
-        )
+        return Fragments(embedding, self.class_head(embedding), pooled.box_m if box_m is None else box_m)
 
     def forward(
         self,

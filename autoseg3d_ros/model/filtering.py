@@ -58,6 +58,28 @@ def filter_queries(
     return FilteredQueries(query[chosen], score[best], soft_mask[chosen] > config.mask_threshold, label[chosen])
 
 
+def filter_parts(
+    class_logits: Tensor, void: Tensor | None, part: Tensor, superpoint: Tensor, config: FilterConfig
+) -> FilteredQueries:
+    """Choose objects among the parts of a partition of S superpoints, each of which is a query. Ours.
+
+    `part` (S,) int64 in 0..K-1 says which part a superpoint is of, `superpoint` (N,) which one a point is in. A part
+    answers with the query that is surest to be of an object. The device is waited for twice.
+    """
+    probability = class_logits.float().softmax(dim=1)[:, :-1]
+    if void is not None:
+        probability = probability * (1 - void)[:, None]
+    sure, label = probability.max(dim=1)
+    num_parts = int(part.max()) + 1 if len(part) else 0
+    score = sure.new_zeros(num_parts).scatter_reduce(0, part, sure, "amax", include_self=False)
+    num_points = torch.bincount(part[superpoint], minlength=num_parts)
+    is_object = (score > config.min_score) & (num_points > config.min_points)
+    best_first = score.argsort(descending=True, stable=True)
+    chosen = best_first[is_object[best_first]][: config.top_k]  # (D,) parts
+    answers = sure.masked_fill(part != chosen[:, None], -1.0).argmax(dim=1)  # (D,) of (D, S)
+    return FilteredQueries(answers, score[chosen], part[superpoint] == chosen[:, None], label[answers])
+
+
 def matrix_nms(soft_mask: Tensor, label: Tensor, score: Tensor, kernel: Kernel = "linear") -> tuple[Tensor, Tensor]:
     """Lower the score of each of n masks (n, N) in 0..1 as far as better masks of the same label (n,) overlap it.
 

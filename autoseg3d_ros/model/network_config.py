@@ -21,7 +21,7 @@ class NetworkConfig:
     unites_superpoints: bool = False  # by geometry, before it sees them; not in the published model
     voxel_memory: bool = True
     fragment_merging: bool = True  # LMI
-    fragment_places: bool = False  # LMI knows where superpoints are; not in the published model
+    partition: bool = False  # LMI parts the superpoints into objects, after the decoder; published: before it
     short_term: bool = True  # STM
     short_term_residual: bool = False  # STM adds to the features, at first nothing; published: ReLU over the sum
     long_term: bool = True  # LTM
@@ -53,7 +53,7 @@ PRESETS = {
             has_places=True,
         ),
         memory_heads=4,
-        fragment_places=True,
+        partition=True,
         short_term_residual=True,
     ),
 }

@@ -24,7 +24,7 @@ from autoseg3d_ros.training.synchronised_norm import synchronise
 from autoseg3d_ros.training.train_config import StageConfig, TrainConfig
 
 # What `initial` may lack, because the stage `tracks` trains it from its first weights: LTM's dustbin, another LMI.
-_MAY_BE_NEW = ("long_term.none_logit.", "fragment_merging.")
+_MAY_BE_NEW = ("long_term.none_logit.", "fragment_merging.", "partition.")
 
 
 def build_trainer(config: TrainConfig, out: Path, processes: Processes = ALONE) -> Trainer:

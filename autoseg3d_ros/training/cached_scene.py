@@ -1,6 +1,7 @@
 """A scene lifted beforehand, so that training reads points and computes no masks. `frame_cache` writes it.
 
-000000.npz  a frame: P points, evenly drawn over the image, with the superpoint of each for every kind of masks
+000000.npz  a frame: P points, evenly drawn over the image; for every kind of masks the superpoint of each point, and
+            what lies across the borders of superpoints
 truth.npz   the surfaces of the instances, and their classes
 made.json   of what it was made; written last: without it the scene is not finished
 """
@@ -19,11 +20,11 @@ from zipfile import BadZipFile
 import numpy as np
 
 from autoseg3d_ros.data.source import SourceError
-from autoseg3d_ros.structures import NO_MASK
+from autoseg3d_ros.structures import NO_MASK, BorderCues
 
 ORIGIN_FILE, TRUTH_FILE = "made.json", "truth.npz"
 _FRAME_ARRAYS = ("xyz_m", "rgb", "instance", "world_from_exact")
-_MASKS_PREFIX = "superpoint_of_"
+_MASKS_PREFIX, _PAIRS_PREFIX, _CUES_PREFIX = "superpoint_of_", "border_pairs_of_", "border_cues_of_"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class LiftedFrame:
     rgb: np.ndarray  # (P, 3) uint8
     instance: np.ndarray  # (P,) int32, 0 = void
     superpoint: Mapping[str, np.ndarray]  # by kind of masks (P,) int16, NO_MASK where lifting leaves a point out
+    borders: Mapping[str, BorderCues]  # by kind of masks, between superpoints of these ids
     world_from_exact: np.ndarray  # (4, 4): where the robot believes the exact world
 
 
@@ -79,8 +81,11 @@ class CachedScene:
 
     def frame(self, index: int, masks: str) -> LiftedFrame:
         """Return frame `index` with the superpoints of one kind of masks. Raises SourceError where it is damaged."""
-        arrays = _arrays(self._files[index], [*_FRAME_ARRAYS, _MASKS_PREFIX + masks])
-        return LiftedFrame(superpoint={masks: arrays.pop(_MASKS_PREFIX + masks)}, **arrays)
+        names = [prefix + masks for prefix in (_MASKS_PREFIX, _PAIRS_PREFIX, _CUES_PREFIX)]
+        arrays = _arrays(self._files[index], [*_FRAME_ARRAYS, *names])
+        superpoint, pairs, cues = (arrays.pop(name) for name in names)
+        borders = BorderCues(pairs.astype(np.int32), cues.astype(np.float32))
+        return LiftedFrame(superpoint={masks: superpoint}, borders={masks: borders}, **arrays)
 
 
 def read_origin(folder: Path) -> dict[str, Any] | None:
@@ -99,6 +104,8 @@ def write_frame(file: Path, frame: LiftedFrame) -> None:
     for masks, ids in frame.superpoint.items():
         assert ids.max(initial=NO_MASK) <= np.iinfo(np.int16).max, "a frame has at most some hundred superpoints"
         arrays[_MASKS_PREFIX + masks] = ids.astype(np.int16)
+        arrays[_PAIRS_PREFIX + masks] = frame.borders[masks].pairs.astype(np.int16)
+        arrays[_CUES_PREFIX + masks] = frame.borders[masks].values.astype(np.float16)
     np.savez(file, **arrays)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from autoseg3d_ros.geometry import boxes_of_groups, transform_points
-from autoseg3d_ros.structures import NO_INSTANCE, NO_MASK
+from autoseg3d_ros.structures import NO_INSTANCE, NO_MASK, BorderCues
 from autoseg3d_ros.training.augmentation import Augmentation, AugmentationConfig
 from autoseg3d_ros.training.cached_scene import CachedScene, LiftedFrame, SceneTruth
 from autoseg3d_ros.training.joining import joined
@@ -42,6 +42,7 @@ class ClipFrame:
     box_m: np.ndarray  # (G, 6) float32 centre and size of the whole objects, where this frame's pose puts them
     number: int  # in the scene folder
     masks: str  # their kind
+    borders: BorderCues = field(default_factory=BorderCues.none)  # between the superpoints
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class _DrawnFrame:
     point: np.ndarray  # (N,) rows of the lifted points
     superpoint: np.ndarray  # (N,) int32
     num_superpoints: int
+    borders: BorderCues
     number: int
     masks: str
 
@@ -115,7 +117,12 @@ class _DrawnFrame:
         if clips.joined and rng.random() < clips.joined:
             ids = joined(ids, lifted.instance[point], rng)
         present, superpoint = np.unique(ids, return_inverse=True)
-        return cls(lifted, point, superpoint.astype(np.int32).reshape(-1), len(present), scene.number(place), masks)
+        borders = lifted.borders[masks]
+        num_ids = max(int(borders.pairs.max(initial=-1)), int(present.max(initial=-1))) + 1
+        borders = borders.renumbered(rows_of(np.arange(num_ids), present))
+        return cls(
+            lifted, point, superpoint.astype(np.int32).reshape(-1), len(present), borders, scene.number(place), masks
+        )
 
     @property
     def xyz_m(self) -> np.ndarray:
@@ -147,6 +154,7 @@ def _clip(scene: CachedScene, frames: Sequence[_DrawnFrame], augmentation: Augme
                 box_m=centre_and_size(_whole_boxes(scene.truth, frame, instance, augmentation, seen_box_m)),
                 number=frame.number,
                 masks=frame.masks,
+                borders=frame.borders,
             )
             for frame, row, xyz_m in zip(frames, rows, moved_m, strict=True)
         ),

@@ -6,12 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoseg3d_ros.memory.fragments import Fragments, LearnedMerging
+from autoseg3d_ros.memory.fragments import FragmentMerging, Fragments
+from autoseg3d_ros.memory.partition import DecodedFragments, FragmentPartition
 from autoseg3d_ros.training.targets import NOTHING
 
 
-def fragment_loss(merging: LearnedMerging, fragments: Fragments, fragment: Tensor, void: Tensor) -> Tensor:
-    """Return the loss of one frame's superpoints.
+def fragment_loss(
+    merging: FragmentMerging | FragmentPartition,
+    fragments: Fragments | DecodedFragments,
+    fragment: Tensor,
+    void: Tensor,
+) -> Tensor:
+    """Return the loss of one frame's superpoints, described as the module wants them.
 
     `fragment` (S,) int64 is the object of which each is a part, or NOTHING; `void` (S,) bool, it is of no object. Void
     is a part of nothing, where the module learns that; whether two of void belong together is not asked. Others of
@@ -20,7 +26,7 @@ def fragment_loss(merging: LearnedMerging, fragments: Fragments, fragment: Tenso
     void = void & (fragment == NOTHING) & merging.knows_void
     kept = (fragment != NOTHING) | void
     with torch.autocast(fragments.embedding.device.type, enabled=False):
-        logit = merging.logits(_in_full(fragments.at(kept)))
+        logit = merging.logits(_in_full(fragments.at(kept)))  # type: ignore[arg-type]  # what suits the module
         return pair_loss(logit, pair_target(fragment[kept]), ~(void[kept][:, None] & void[kept]))
 
 
@@ -37,5 +43,5 @@ def pair_loss(logit: Tensor, target: Tensor, counted: Tensor) -> Tensor:
     return (losses * counted).sum() / (target & counted).sum().clamp(min=1)
 
 
-def _in_full(fragments: Fragments) -> Fragments:
-    return Fragments(**{name: value.float() for name, value in vars(fragments).items()})
+def _in_full(fragments: Fragments | DecodedFragments) -> Fragments | DecodedFragments:
+    return type(fragments)(**{name: value.float() for name, value in vars(fragments).items()})

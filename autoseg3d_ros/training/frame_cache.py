@@ -18,6 +18,7 @@ from autoseg3d_ros.data.scene_folder import MASKS, SceneFolder
 from autoseg3d_ros.data.source import SourceError
 from autoseg3d_ros.fragment_merging import FragmentJudge, GeometricJudge, united
 from autoseg3d_ros.geometry import backproject, transform_points
+from autoseg3d_ros.lifting.adjacency import border_cues, superpoint_borders
 from autoseg3d_ros.lifting.masks import FileMasks, MaskSource, TruthMasks
 from autoseg3d_ros.lifting.regions import RegionMasks
 from autoseg3d_ros.lifting.superpoints import lift
@@ -28,7 +29,7 @@ from autoseg3d_ros.training.sampling import evenly_drawn
 from autoseg3d_ros.training.scene_surfaces import SurfaceRecorder
 from autoseg3d_ros.worker_pool import Worker, run_each
 
-_VERSION = 1  # of the files
+_VERSION = 2  # of the files
 _PLAIN, _UNITED = ("regions", "truth-2", "truth-4", "truth-8"), "united-"
 
 
@@ -138,7 +139,7 @@ def _write_scene(folder: Path, scene: SceneFolder, config: CacheConfig, worker: 
         try:
             if isinstance(frame, FrameError):
                 raise frame
-            lifted = lift_frame(frame, scene, sources, judge, config)
+            lifted = lift_frame(frame, scene, sources, judge, surfaces_of, config)
             write_frame(folder / f"{frame.name}.npz", lifted)
             surfaces.add(int(frame.name), lifted)
             num_frames += 1
@@ -152,18 +153,25 @@ def _write_scene(folder: Path, scene: SceneFolder, config: CacheConfig, worker: 
 
 
 def lift_frame(
-    frame: Frame, scene: SceneFolder, sources: dict[str, MaskSource], judge: FragmentJudge, config: CacheConfig
+    frame: Frame,
+    scene: SceneFolder,
+    sources: dict[str, MaskSource],
+    judge: FragmentJudge,
+    surfaces: SurfaceEstimator,
+    config: CacheConfig,
 ) -> LiftedFrame:
     """Return points of a frame with their superpoints as a run would lift them. Raises FrameError without truth."""
     if frame.truth is None:
         raise FrameError(f"{scene.path}, frame {frame.name}: training needs an instance image, got none")
     # All pixels go through `lift`, and the same points are then kept for all kinds of masks.
     everything = replace(config.run.lifting, num_points=frame.depth_m.size)
-    superpoint = {}
+    superpoint, borders = {}, {}
     for name, source in sources.items():
         lifted = lift(frame, source.masks(frame), config.run.depth, everything, config.run.seed)
         is_united, _ = _kind_of(name)
-        superpoint[name] = (united(lifted, judge(frame, lifted)) if is_united else lifted).id_image.ravel()
+        lifted = united(lifted, judge(frame, lifted)) if is_united else lifted
+        superpoint[name] = lifted.id_image.ravel()
+        borders[name] = border_cues(superpoint_borders(lifted, surfaces.of(frame)))
     depth_m = frame.depth_m.ravel()
     usable = (depth_m >= config.run.depth.min_m) & (depth_m <= config.run.depth.max_m)
     usable &= np.any([ids != NO_MASK for ids in superpoint.values()], axis=0)
@@ -175,6 +183,7 @@ def lift_frame(
         rgb=frame.rgb.reshape(-1, 3)[pixel],
         instance=frame.truth.ravel()[pixel],
         superpoint={name: ids[pixel] for name, ids in superpoint.items()},
+        borders=borders,
         world_from_exact=frame.world_from_camera @ np.linalg.inv(scene.true_pose(frame.name).matrix),
     )
 

@@ -35,7 +35,12 @@ def frame_sample(clip: Clip, index: int, network: NetworkConfig, device: torch.d
 
     superpoint = tensor(frame.superpoint, torch.int64)
     points = NetworkInput.of_points(
-        tensor(frame.xyz_m), tensor(frame.rgb), superpoint, frame.num_superpoints, network.voxel_m
+        tensor(frame.xyz_m),
+        tensor(frame.rgb),
+        superpoint,
+        frame.num_superpoints,
+        network.voxel_m,
+        tensor(frame.borders.matrix(frame.num_superpoints)) if network.partition else None,
     )
     void = decoder.num_semantics if decoder.knows_void else NOTHING
     of_object = np.append(clip.semantic, void)  # void is row -1, the last one

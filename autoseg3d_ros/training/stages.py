@@ -9,11 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from autoseg3d_ros.memory.fragments import LearnedMerging
+from autoseg3d_ros.memory.fragments import FragmentMerging
 from autoseg3d_ros.memory.short_term import ShortTermState
-from autoseg3d_ros.model.autoseg3d import AutoSeg3D
+from autoseg3d_ros.model.autoseg3d import AutoSeg3D, decoded_fragments
 from autoseg3d_ros.model.backbone import unchanged
-from autoseg3d_ros.model.decoder import Decoded, QueryDecoder
+from autoseg3d_ros.model.decoder import Decoded
 from autoseg3d_ros.model.pooling import Pooled
 from autoseg3d_ros.model.sparse import SparseTensor, VoxelGrid, average
 from autoseg3d_ros.model.voxel_memory import VoxelMemoryState
@@ -129,22 +129,23 @@ class TrackStage:
 
     def trained(self, network: AutoSeg3D) -> list[nn.Module]:
         """Return LTM and LMI."""
-        return [module for module in (network.long_term, network.fragment_merging) if module is not None]
+        modules = (network.long_term, network.partition or network.fragment_merging)
+        return [module for module in modules if module is not None]
 
     def losses(self, network: AutoSeg3D, batch: BatchShare) -> Losses:
         """Return the losses, summed over the frames and, as released, over the clips."""
         weights, long_term = self.criterion.weights, network.long_term
-        assert long_term is not None and isinstance(network.fragment_merging, LearnedMerging)
+        assert long_term is not None
         memory, fragments = _Memory.of(len(batch.clips), self.short_term_frames), []
         tracked: list[list[TrackedFrame]] = [[] for _ in batch.clips]
         for samples, queries in _by_frame(batch):
             with torch.no_grad():
                 pooled = _pooled(network, samples, memory, refresh=False)
             for number, (sample, found, query) in enumerate(zip(samples, pooled, queries, strict=True)):
-                fragments.append(_fragment_loss(network.decoder, network.fragment_merging, sample, found[1]))
                 with torch.no_grad():
                     refreshed = _refreshed(network, found, memory.superpoints[number])
                     tracked[number].append(self._tracked(network, sample, refreshed, query))
+                fragments.append(_fragment_loss(network, sample, found[1], refreshed))
         losses = [track_losses(long_term, frames, self.update_rule) for frames in tracked]
         return {
             "match": weights.track_match * _sum([one.match for one in losses]),
@@ -215,11 +216,19 @@ def _decoded(
     return network.decoder(points.xyz_m, features, points.superpoint, pooled, query, with_fragments=with_fragments)
 
 
-def _fragment_loss(decoder: QueryDecoder, merging: LearnedMerging, sample: FrameSample, pooled: Pooled) -> Tensor:
-    """Return the loss of LMI for the superpoints of a frame, before STM."""
+def _fragment_loss(network: AutoSeg3D, sample: FrameSample, pooled: Pooled, refreshed: tuple[Tensor, Pooled]) -> Tensor:
+    """Return the loss of LMI for all superpoints: as published before STM, or of what is decoded after it."""
+    truth = sample.targets.fragment, sample.targets.void
+    if network.partition is None:
+        assert isinstance(network.fragment_merging, FragmentMerging)
+        with torch.no_grad():
+            proposed = network.decoder.propose(pooled)
+        return fragment_loss(network.fragment_merging, proposed, *truth)
     with torch.no_grad():
-        fragments = decoder.propose(pooled)
-    return fragment_loss(merging, fragments, sample.targets.fragment, sample.targets.void)
+        features, pooled = refreshed
+        decoded = network.decoder(sample.points.xyz_m, features, sample.points.superpoint, pooled)
+        described = decoded_fragments(decoded, sample.points, pooled)
+    return fragment_loss(network.partition, described, *truth)
 
 
 def _targets(samples: Sequence[FrameSample]) -> list[FrameTargets]:
