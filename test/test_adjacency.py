@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from builders import depth_of_plane, frame_of_depth
 
-from autoseg3d_ros.lifting.adjacency import border_evidence, ids_on_grid, link_ends
+from autoseg3d_ros.lifting.adjacency import border_cues, border_evidence, ids_on_grid, link_ends
 from autoseg3d_ros.lifting.surface import estimate_surface
-from autoseg3d_ros.structures import NO_MASK, BorderEvidence, CameraIntrinsics
+from autoseg3d_ros.structures import NO_MASK, BorderCues, BorderEvidence, CameraIntrinsics
 
 CAMERA = CameraIntrinsics(width=160, height=120, fx=140.0, fy=140.0, cx=79.5, cy=59.5)
 LEFT_RIGHT = np.repeat(np.int32([[0] * 80 + [1] * 80]), 120, axis=0)
@@ -131,3 +131,45 @@ def test_any_id_wins_over_none_on_the_grid() -> None:
     grid = ids_on_grid(ids, surface)
     assert grid.shape == (40, 54)
     assert grid[0, 0] == 0 and grid[39, 53] == 4 and np.count_nonzero(grid >= 0) == 2
+
+
+def test_cues_by_hand() -> None:
+    one = np.ones(2, np.float32)
+    evidence = BorderEvidence(
+        pairs=np.int32([[0, 1], [1, 2]]),
+        length_px=np.float32([np.exp(5) - 1, 10]),
+        step=0.1 * one,
+        concave=0.2 * one,
+        colour=0.3 * one,
+        angle_deg=np.float32([45, -90]),
+        area_m2=np.ones(3, np.float32),
+    )
+    cues = border_cues(evidence)
+    assert cues.pairs.tolist() == [[0, 1], [1, 2]]
+    expected = [
+        [1, 1, 1, 0.1, 0.2, 0.3, 0.5],
+        [1, np.log(11) / 5, 1, 0.1, 0.2, 0.3, -1],
+    ]  # 0 and 2 have one border each
+    assert cues.values == pytest.approx(np.float32(expected))
+    matrix = cues.matrix(4)
+    assert np.array_equal(matrix, matrix.transpose(1, 0, 2))
+    assert np.array_equal(matrix[[0, 1], [1, 2]], cues.values) and np.count_nonzero(matrix[..., 0]) == 4
+
+
+def test_the_share_of_a_border_is_that_of_the_one_that_has_less() -> None:
+    corner = np.zeros((120, 160), np.int32)
+    corner[:, 80:] = 1
+    corner[60:, 80:] = 2
+    evidence = evidence_of(WALL, corner)
+    share = {tuple(pair): value for pair, value in zip(evidence.pairs.tolist(), border_cues(evidence).values[:, 2])}  # noqa: B905
+    assert share[0, 1] == pytest.approx(60 / 120, abs=0.03)  # of the left half's border, 60 rows are with each
+    assert share[1, 2] == pytest.approx(80 / 140, abs=0.03)
+
+
+def test_cues_of_nothing_and_of_some() -> None:
+    none = evidence_of(WALL, np.zeros((120, 160), np.int32))
+    assert border_cues(none).values.shape == (0, 7) and not border_cues(none).matrix(1).any()
+    cues = BorderCues(np.int32([[0, 1], [0, 2], [1, 2]]), np.arange(21, dtype=np.float32).reshape(3, 7))
+    kept = cues.renumbered(np.int32([0, -1, 1]))
+    assert kept.pairs.tolist() == [[0, 1]] and kept.values.tolist() == [cues.values[1].tolist()]
+    assert cues.renumbered(np.int32([-1, -1, -1])).pairs.shape == (0, 2)

@@ -98,3 +98,16 @@ def test_a_file_from_before_a_size_had_a_name_has_the_default(tmp_path, network)
     del sizes["min_points"]
     save_file(load_file(path), path, {**header, "network": json.dumps(sizes)})
     assert load_network(path).config == replace(SHIPPED, min_points=100)
+
+
+def test_a_file_of_a_version_with_other_modules_is_refused(tmp_path, network):
+    path = tmp_path / "tiny.safetensors"
+    save_network(network, path)
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    sizes = {**json.loads(header["network"]), "fragment_places": True}
+    save_file(load_file(path), path, {**header, "network": json.dumps(sizes)})
+    with pytest.raises(
+        ConfigError, match=r"a network that this version knows, got one with other modules.*fragment_places"
+    ):
+        load_network(path)

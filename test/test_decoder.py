@@ -181,7 +181,6 @@ def test_proposals_are_the_first_prediction(has_places):
     proposals, first = decoder.propose(inputs[3]), decoder(*inputs).predictions[0]
     assert_close(proposals.class_logits, first.class_logits)
     assert_close(proposals.box_m, first.box_m)
-    assert_close(proposals.mask_logits, first.mask_logits)
 
 
 def test_a_decoder_without_boxes_says_nothing_of_them():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from parity_cases import ParityCase, cases_of
 from torch.testing import assert_close
 
-from autoseg3d_ros.model.filtering import FilterConfig, filter_queries, matrix_nms
+from autoseg3d_ros.model.filtering import FilterConfig, filter_parts, filter_queries, matrix_nms
 
 MATRIX_CASES = cases_of("nms_matrix")
 FILTER_CASES = [case for case in cases_of("nms_") if not case.name.startswith("nms_matrix")]
@@ -166,3 +166,53 @@ def test_void_lowers_the_score_and_the_rank():
     assert_close(filtered.score, torch.tensor([0.72]))
     unaware = filter_queries(classes(0.9, 0.8), masks, FilterConfig(min_points=0))
     assert unaware.query.tolist() == [0, 1]
+
+
+# ---------------------------------------------------------------------------------------------- parts of a partition
+
+
+def parts(class_logits, part, superpoint, void=None, **changes):
+    settings = FilterConfig(**{"min_points": 0, **changes})
+    part, superpoint = (torch.tensor(ids, dtype=torch.int64) for ids in (part, superpoint))
+    return filter_parts(class_logits, None if void is None else torch.tensor(void), part, superpoint, settings)
+
+
+def test_a_part_answers_with_its_surest_query():
+    found = parts(classes(0.6, 0.9, 0.8), [0, 1, 0], [0, 0, 1, 2])
+    assert found.query.tolist() == [1, 2]  # the best part first
+    assert_close(found.score, torch.tensor([0.9, 0.8]))
+    assert found.mask.tolist() == [[False, False, True, False], [True, True, False, True]]
+    assert found.label.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, [[0], [1], [2]]),
+        ({"min_score": 0.7}, [[0], [1]]),  # every value has to be exceeded
+        ({"min_points": 1}, [[0], [2]]),
+        ({"top_k": 1}, [[0]]),
+        ({"min_score": 0.95}, []),
+    ],
+)
+def test_parts_that_are_no_objects(changes, expected):
+    found = parts(classes(0.9, 0.8, 0.7), [0, 1, 2], [0, 0, 1, 2, 2], **changes)
+    assert found.query.tolist() == [query for (query,) in expected]
+    assert found.mask.shape == (len(expected), 5)
+
+
+def test_void_lowers_the_score_of_a_part_and_chooses_who_answers():
+    found = parts(classes(0.9, 0.8), [0, 0], [0, 1], void=[0.5, 0.25])
+    assert found.query.tolist() == [1]
+    assert_close(found.score, torch.tensor([0.6]))
+
+
+def test_a_part_has_the_class_of_its_surest_query():
+    class_logits = torch.tensor([[0.5, 0.1, 0.4], [0.2, 0.6, 0.2]]).log()
+    assert parts(class_logits, [0, 0], [0, 1]).label.tolist() == [1]
+
+
+@pytest.mark.parametrize(("part", "superpoint"), [([], []), ([0], []), ([0, 0], [])])
+def test_parts_without_a_point(part, superpoint):
+    found = parts(torch.zeros(len(part), 2), part, superpoint)
+    assert found.mask.shape == (0, 0) and len(found.query) == len(found.score) == len(found.label) == 0

@@ -8,7 +8,7 @@ from parity_cases import ParityCase
 from published_modules import load
 
 from autoseg3d_ros.memory.fragments import FragmentMerging, Fragments, cluster
-from autoseg3d_ros.memory.placed_fragments import PlacedFragmentMerging
+from autoseg3d_ros.memory.partition import DecodedFragments, FragmentPartition
 from autoseg3d_ros.model.decoder import DecoderConfig, QueryDecoder
 from autoseg3d_ros.training.fragment_loss import fragment_loss, pair_loss, pair_target
 from autoseg3d_ros.training.targets import NOTHING, ClipObjects, PointTruth, frame_targets
@@ -31,12 +31,19 @@ def fragments_of(superpoint: torch.Tensor, object_row: torch.Tensor) -> torch.Te
 
 
 def fragments(embedding: torch.Tensor, box_m: torch.Tensor) -> Fragments:
-    return Fragments(embedding, torch.zeros(len(embedding), 2), box_m, box_m[:, :3], box_m, embedding @ embedding.T)
+    return Fragments(embedding, torch.zeros(len(embedding), 2), box_m)
+
+
+def decoded(embedding: torch.Tensor, box_m: torch.Tensor) -> DecodedFragments:
+    num = len(embedding)
+    share, void, borders = (embedding @ embedding.T).sigmoid(), embedding[:, 0].sigmoid(), torch.zeros(num, num, 7)
+    return DecodedFragments(embedding, box_m, box_m[:, :3], box_m, share, void, borders)
 
 
 def loss_of(merging, embedding, box_m, fragment, is_void=False):
     void = torch.as_tensor(is_void).expand(len(fragment)) & (fragment == NOTHING)
-    return fragment_loss(merging, fragments(embedding, box_m), fragment, void)
+    described = (decoded if isinstance(merging, FragmentPartition) else fragments)(embedding, box_m)
+    return fragment_loss(merging, described, fragment, void)
 
 
 @parity_cases.parametrize("loss_lmi_")
@@ -87,7 +94,7 @@ def test_published_clusters(case: ParityCase) -> None:
     assert [label.index(each) for each in label] == case.expected("first_member").tolist()
 
 
-KINDS = (FragmentMerging, PlacedFragmentMerging)
+KINDS = (FragmentMerging, FragmentPartition)
 LOG_2 = float(np.log(2))
 
 
@@ -131,7 +138,7 @@ def test_every_frame_is_legal(fragment, kind, is_void):
     assert torch.isfinite(loss) and (loss > 0) == any(each != NOTHING for each in fragment)
 
 
-@pytest.mark.parametrize(("kind", "is_void"), [(FragmentMerging, True), (PlacedFragmentMerging, False)])
+@pytest.mark.parametrize(("kind", "is_void"), [(FragmentMerging, True), (FragmentPartition, False)])
 def test_superpoints_of_nothing_change_nothing(kind, is_void):
     merging, embedding, box_m = tiny(kind), torch.randn(4, 16), torch.rand(4, 6)
     fragment = torch.tensor([0, NOTHING, 1, 0])
@@ -140,11 +147,11 @@ def test_superpoints_of_nothing_change_nothing(kind, is_void):
     assert loss_of(merging, embedding, box_m, fragment, is_void).item() == pytest.approx(apart.item(), rel=1e-6)
 
 
-def test_with_places_void_is_learned_to_be_a_part_of_nothing():
-    merging, embedding, box_m = tiny(PlacedFragmentMerging), torch.randn(3, 16), torch.rand(3, 6)
-    losses = torch.nn.functional.softplus(merging.logits(fragments(embedding, box_m)))  # of "not one object"
+def test_in_a_partition_void_is_learned_to_be_a_part_of_nothing():
+    merging, embedding, box_m = tiny(FragmentPartition), torch.randn(3, 16), torch.rand(3, 6)
+    losses = torch.nn.functional.softplus(merging.logits(decoded(embedding, box_m)))  # of "not one object"
     fragment = torch.tensor([0, NOTHING, NOTHING])
-    own = torch.nn.functional.softplus(-merging.logits(fragments(embedding, box_m))[0, 0])
+    own = torch.nn.functional.softplus(-merging.logits(decoded(embedding, box_m))[0, 0])
     expected = own + losses[0, 1] + losses[0, 2] + losses[1, 0] + losses[2, 0]  # void with void is not asked
     assert loss_of(merging, embedding, box_m, fragment, True).item() == pytest.approx(expected.item(), rel=1e-5)
 

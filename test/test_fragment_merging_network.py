@@ -130,7 +130,7 @@ def test_clusters_are_those_of_the_linkage(num, seed, threshold, linkage):
 
 
 def fragments(embedding, class_logits, box_m):
-    return Fragments(embedding, class_logits, box_m, box_m[:, :3], box_m, embedding @ embedding.T)
+    return Fragments(embedding, class_logits, box_m)
 
 
 def small(width=16, num_heads=4, merge_bias=0.0):

@@ -143,12 +143,45 @@ def test_the_same_seed_gives_the_same_labels_and_a_reset_forgets_everything():
     assert labels(online) == first
 
 
-@pytest.mark.parametrize("part", ["voxel_memory", "fragment_merging", "short_term"])
-def test_a_part_that_is_off_is_gone(part):
-    online = segmenter(**{f"model.{part}": False})
+@pytest.mark.parametrize(
+    ("name", "part", "module"),
+    [
+        ("tiny", "voxel_memory", "voxel_memory"),
+        ("tiny", "fragment_merging", "partition"),
+        ("edge", "fragment_merging", "fragment_merging"),
+        ("tiny", "short_term", "short_term"),
+    ],
+)
+def test_a_part_that_is_off_is_gone(name, part, module):
+    for is_on in (True, False):
+        online = segmenter(**{"model.name": name, f"model.{part}": is_on})
+        network = online.recognition.network
+        assert any(one.startswith(module) for one, _ in network.named_parameters()) is is_on
+        assert len(labels(online)) == 4
+
+
+def test_the_objects_are_parts_of_a_partition_of_the_superpoints():
+    """What LMI unites is one detection, whatever the masks say; without it the masks of the decoder are."""
+    online = segmenter(TruthMasks(2, 0), **{"fragments.merge": False})
     network = online.recognition.network
-    assert not list(getattr(network, part).parameters())
-    assert len(labels(online)) == 4
+    for bias, num_objects in ((40.0, 1), (-40.0, 4)):
+        with torch.no_grad():
+            network.partition.merge_logit.bias.fill_(bias)
+        percept = online.perceive(frame_of(LEFT, RIGHT))
+        detections = online.recognition.recognize(percept, online.state).detections
+        assert percept.superpoints.num_superpoints == 4
+        assert len(detections) == len(set(detections.of_superpoint.tolist())) == num_objects
+        assert np.array_equal(detections.of_point, detections.of_superpoint[percept.superpoints.superpoint])
+
+
+def test_a_partition_is_told_what_lies_across_the_borders():
+    online = segmenter(TruthMasks(2, 0), **{"fragments.merge": False})
+    borders = online.perceive(frame_of(LEFT, RIGHT)).glance.borders
+    touching = borders[..., 0].bool()
+    assert borders.shape == (4, 4, 7) and touching.sum() == 4  # the pieces of each block, both ways
+    assert (borders[touching][:, 1] > 0.5).all() and (borders[touching][:, 3:6] < 0.1).all()
+    plain = segmenter(TruthMasks(2, 0), **{"model.fragment_merging": False})
+    assert plain.perceive(frame_of(LEFT, RIGHT)).glance.borders is None
 
 
 def test_half_precision_changes_little_and_what_is_tracked_is_not_halved():

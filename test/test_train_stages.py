@@ -63,6 +63,18 @@ def test_gradients_reach_what_learns_and_nothing_else(kind):
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(expected)
 
 
+def test_a_partition_learns_with_the_tracks_and_nothing_else_does_for_it():
+    network = with_random_weights(replace(SMALL, partition=True), 0)
+    modules = STAGES["tracks"].trained(network)
+    assert modules == [network.long_term, network.partition]
+    clips = [FewClips(num_frames=2).clip(0, index) for index in range(2)]
+    batch = batch_share(clips, network.config, ALONE, torch.Generator().manual_seed(0))
+    STAGES["tracks"].losses(network, batch)["fragments"].backward()
+    reached = {name.split(".")[0] for name, one in network.named_parameters() if one.grad is not None}
+    assert reached == {"partition"}
+    assert all(one.grad.any() for one in network.partition.parameters())
+
+
 def test_all_modules_learn_in_some_stage():
     modules = {name.split(".")[0] for name, _ in with_random_weights(SMALL, 0).named_parameters()}
     assert set.union(*LEARNS.values()) == modules
@@ -137,11 +149,11 @@ def test_only_clips_are_joined():
 
 
 def test_another_lmi_may_begin_anew(tmp_path):
-    published = replace(PRESETS["tiny"], fragment_places=False, embedding_norm="layer")
+    published = replace(PRESETS["tiny"], partition=False, embedding_norm="layer")
     save_network(with_random_weights(published, 3), tmp_path / "published.safetensors")
     config = TrainConfig("tiny", "nowhere", (), initial=str(tmp_path / "published.safetensors"))
     network, former = build.initial_network(config), with_random_weights(published, 3)
-    assert network.config.fragment_places
+    assert network.config.partition
     for key, value in former.state_dict().items():
         if not key.startswith("fragment_merging."):
             assert value.equal(network.state_dict()[key]), key

@@ -1,8 +1,7 @@
 """The partition of a frame into objects: LMI after the decoder instead of before it. Ours.
 
-The published LMI unites superpoints before the decoder, and the masks of the decoder are the objects. Masks leak over
-the edges that superpoints keep, and before the decoder little is known: with the same superpoints rightly united,
-objects that are the united superpoints were half as good again as masks of what was united (`docs/method.md`).
+The published LMI unites superpoints before the decoder, where little is known of them, and the masks of the decoder,
+which leak over the edges that superpoints keep, are the objects. Here what LMI unites is an object.
 """
 
 from __future__ import annotations

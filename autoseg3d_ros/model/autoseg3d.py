@@ -122,11 +122,10 @@ class AutoSeg3D(nn.Module):
         # One query a superpoint; masks over points, boxes, scores (§3, §9.1).
         with clock.stage("decode"):
             decoded = self.decoder(points.xyz_m, features, superpoint, pooled)
-        if self.partition is None:
-            with clock.stage("decode"):
+            if self.partition is None:
                 return self._detections(decoded, points.xyz_m, filters)
 
-        # Not in the paper: LMI looks at what was decoded, and its objects take the place of the masks.
+        # Not in the paper: LMI looks at what was decoded, and what it unites are the objects.
         with clock.stage("partition"):
             return self._partitioned(decoded, points, pooled, filters)
 

@@ -38,10 +38,17 @@ def save_network(network: AutoSeg3D, path: Path, notes: Mapping[str, str] | None
 def load_network(path: Path) -> AutoSeg3D:
     """Return the network of a file, on the CPU in float32.
 
-    Raises ConfigError for what is no such file, or a damaged one.
+    Raises ConfigError for what is no such file, a damaged one, or one of another version with other modules.
     """
     header, tensors = _read(path)
-    network = without_weights(network_config(json.loads(header["network"])))
+    try:
+        config = network_config(json.loads(header["network"]))
+    except TypeError as error:
+        raise ConfigError(
+            f"model {path}: expected a network that this version knows, got one with other modules ({error}); "
+            "train it anew, or use the version that it was trained with"
+        ) from error
+    network = without_weights(config)
     _fill(network, tensors, path)
     return network
 

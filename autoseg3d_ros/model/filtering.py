@@ -71,13 +71,16 @@ def filter_parts(
         probability = probability * (1 - void)[:, None]
     sure, label = probability.max(dim=1)
     num_parts = int(part.max()) + 1 if len(part) else 0
-    score = sure.new_zeros(num_parts).scatter_reduce(0, part, sure, "amax", include_self=False)
-    num_points = torch.bincount(part[superpoint], minlength=num_parts)
+    surest_first = sure.argsort(descending=True, stable=True)
+    rank = torch.arange(len(part), device=part.device)
+    first = rank.new_zeros(num_parts).scatter_reduce(0, part[surest_first], rank, "amin", include_self=False)
+    answers = surest_first[first]  # (K,) queries
+    score, num_points = sure[answers], torch.bincount(part[superpoint], minlength=num_parts)
     is_object = (score > config.min_score) & (num_points > config.min_points)
     best_first = score.argsort(descending=True, stable=True)
     chosen = best_first[is_object[best_first]][: config.top_k]  # (D,) parts
-    answers = sure.masked_fill(part != chosen[:, None], -1.0).argmax(dim=1)  # (D,) of (D, S)
-    return FilteredQueries(answers, score[chosen], part[superpoint] == chosen[:, None], label[answers])
+    query = answers[chosen]
+    return FilteredQueries(query, score[chosen], part[superpoint] == chosen[:, None], label[query])
 
 
 def matrix_nms(soft_mask: Tensor, label: Tensor, score: Tensor, kernel: Kernel = "linear") -> tuple[Tensor, Tensor]:

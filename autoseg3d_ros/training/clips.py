@@ -27,7 +27,7 @@ class ClipConfig:
     num_points: int = 20_000  # of a frame, at most
     masks: Mapping[str, float] = field(default_factory=lambda: dict(MIXED_MASKS))  # kind -> how often a frame has it
     clips_per_scene: int = 1  # in an epoch
-    joined: float = 0.0  # share of the frames in which some superpoints of one object are one, as after LMI
+    joined: float = 0.0  # share of the frames in which some superpoints of one object are one
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Superpoints of one object as one, in training: what the decoder meets where LMI has merged. Ours.
+"""Superpoints of one object as one, in training: what the decoder meets where masks cut less. Ours.
 
-The published clips have every piece of an object apart; a network that has only seen pieces takes a merged superpoint
+The published clips have every piece of an object apart; a network that has only seen pieces takes a larger superpoint
 for something new.
 """
 

@@ -57,7 +57,7 @@ class TrainConfig:
     short_term_frames: int = 1  # that STM looks back; as `model.short_term_frames` when it runs
     dustbin: bool = False  # LTM may choose none of the tracks
     one_to_many: bool = True  # clips have the second branch (ICMS)
-    joined: float = 0.0  # share of the frames of clips in which pieces of an object are one, as after LMI
+    joined: float = 0.0  # share of the frames of clips in which pieces of an object are one superpoint
     background: float = 0.1  # weight of a query without an object in the classification
     embedding: bool = True  # ESAM's, trained beside: the association that LTM is held against
     steps: tuple[int, ...] = (1, 2)  # from one frame of a clip to the next, in frames of the cache

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoseg3d_ros.memory.boxes import box_iou
-from autoseg3d_ros.memory.fragments import Fragments
-from autoseg3d_ros.memory.placed_fragments import PlacedFragmentMerging, pair_cues
+from autoseg3d_ros.memory.partition import DecodedFragments, FragmentPartition, pair_cues
+from autoseg3d_ros.structures import NUM_BORDER_CUES
 
 CPU_AND_CUDA = [
     "cpu",
@@ -18,32 +19,41 @@ CPU_AND_CUDA = [
 WIDTH = 16
 
 
-def fragments(hull_m, box_m=None, embedding=None, mask_logits=None) -> Fragments:
+def fragments(hull_m, box_m=None, embedding=None, share=None, void=None, borders=None) -> DecodedFragments:
     hull_m = torch.as_tensor(hull_m, dtype=torch.float32).view(-1, 6)
     num = len(hull_m)
     if embedding is None:
         embedding = torch.randn(num, WIDTH, generator=torch.Generator().manual_seed(0))
-    box_m = hull_m if box_m is None else box_m
-    mask_logits = embedding @ embedding.T if mask_logits is None else torch.as_tensor(mask_logits)
-    return Fragments(embedding, torch.zeros(num, 2), box_m, hull_m[:, :3], hull_m, mask_logits)
+    return DecodedFragments(
+        embedding,
+        hull_m if box_m is None else box_m,
+        hull_m[:, :3],
+        hull_m,
+        (embedding @ embedding.T).sigmoid() if share is None else torch.as_tensor(share),
+        torch.zeros(num) if void is None else torch.as_tensor(void),
+        torch.zeros(num, num, NUM_BORDER_CUES) if borders is None else borders,
+    )
 
 
-def random_fragments(num: int, seed: int) -> Fragments:
+def random_fragments(num: int, seed: int) -> DecodedFragments:
     draw = torch.Generator().manual_seed(seed)
     hull_m, box_m = torch.rand(num, 6, generator=draw), torch.rand(num, 6, generator=draw)
-    embedding, mask_logits = torch.randn(num, WIDTH, generator=draw), 9 * torch.randn(num, num, generator=draw)
-    return fragments(3 * hull_m, 3 * box_m, embedding, mask_logits)
+    embedding, share = torch.randn(num, WIDTH, generator=draw), torch.rand(num, num, generator=draw)
+    borders = torch.rand(num, num, NUM_BORDER_CUES, generator=draw)
+    borders = borders + borders.transpose(0, 1)
+    return fragments(3 * hull_m, 3 * box_m, embedding, share, torch.rand(num, generator=draw), borders)
 
 
-def small(merge_bias: float = 0.0) -> PlacedFragmentMerging:
+def small(merge_bias: float = 0.0) -> FragmentPartition:
     torch.manual_seed(0)
-    module = PlacedFragmentMerging(WIDTH, num_heads=4).eval()
+    module = FragmentPartition(WIDTH, num_heads=4).eval()
     torch.nn.init.constant_(module.merge_logit.bias, merge_bias)
     return module
 
 
 # A cube of 0.98 m, so that with the margin it has 0.99 m and 1 m; boxes as centre and size.
 CUBE = [0.0, 0, 0, 0.98, 0.98, 0.98]
+SUREST = math.log((1 - 1e-4) / 1e-4) / 5  # of a mask that has all of a superpoint
 
 
 @pytest.mark.parametrize(
@@ -63,18 +73,28 @@ def test_cues_by_hand(other, expected):
 
 
 @pytest.mark.parametrize(
-    ("there", "back", "expected"),  # both together, the less sure one
+    ("there", "back", "expected"),  # both together, the less sure one; as logits, of which 5 is 1
     [
-        (0.0, 0.0, [0, 0]),
-        (5.0, -10.0, [-1, -2]),
-        (-10.0, 5.0, [-1, -2]),
-        (99.0, 99.0, [6, 3]),
-        (-99.0, 2.5, [-2.5, -3]),
+        (0.5, 0.5, [0, 0]),
+        (1.0, 1.0, [2 * SUREST, SUREST]),
+        (0.0, 0.5, [-SUREST, -SUREST]),
+        (0.5, 0.0, [-SUREST, -SUREST]),
+        (0.9, 0.1, [0, math.log(1 / 9) / 5]),
     ],
 )
 def test_cues_of_masks_by_hand(there, back, expected):
-    cues = pair_cues(fragments([CUBE, CUBE], mask_logits=[[1.0, there], [back, 1.0]]))
-    assert cues[0, 1, 6:].tolist() == cues[1, 0, 6:].tolist() == expected
+    cues = pair_cues(fragments([CUBE, CUBE], share=[[1.0, there], [back, 1.0]]))
+    for pair in (cues[0, 1], cues[1, 0]):
+        torch.testing.assert_close(pair[6:8], torch.tensor(expected, dtype=torch.float32), rtol=0, atol=1e-3)
+
+
+def test_cues_of_void_and_of_borders_are_those_of_the_pair():
+    borders = torch.zeros(3, 3, NUM_BORDER_CUES)
+    borders[0, 2] = borders[2, 0] = torch.arange(1.0, 1 + NUM_BORDER_CUES)
+    cues = pair_cues(fragments([CUBE] * 3, void=[0.25, 0.5, 0.0], borders=borders))
+    assert cues[0, 1, 8:10].tolist() == cues[1, 0, 8:10].tolist() == [0.75, 0.5]
+    assert cues[2, 0, 8:10].tolist() == [0.25, 0.25]
+    assert torch.equal(cues[..., 10:], borders)
 
 
 def test_flat_superpoints_have_cues():
@@ -88,7 +108,7 @@ def test_flat_superpoints_have_cues():
 def test_boxes_that_were_guessed_count_in_the_first_cue_alone():
     given = random_fragments(5, 0)
     torch.testing.assert_close(pair_cues(given)[..., 0], box_iou(given.box_m, given.box_m))
-    elsewhere = fragments(given.hull_m, given.box_m + 1, given.embedding, given.mask_logits)
+    elsewhere = replace(given, box_m=given.box_m + 1)
     torch.testing.assert_close(pair_cues(elsewhere)[..., 1:], pair_cues(given)[..., 1:], rtol=0, atol=0)
 
 
@@ -100,7 +120,9 @@ def test_pairs_are_symmetric_and_the_world_may_be_moved(num, seed, shift_m):
     assert logit.shape == (num, num)
     assert torch.equal(logit, logit.T)
     shift = torch.tensor([shift_m, 0, -shift_m, 0, 0, 0])
-    moved = fragments(given.hull_m + shift, given.box_m + shift, given.embedding, given.mask_logits)
+    moved = replace(
+        given, hull_m=given.hull_m + shift, box_m=given.box_m + shift, centroid_m=given.centroid_m + shift[:3]
+    )
     torch.testing.assert_close(pair_cues(moved), pair_cues(given), rtol=1e-3, atol=1e-3)
 
 
@@ -117,7 +139,7 @@ def test_the_order_of_superpoints_does_not_matter(num, seed):
 @pytest.mark.parametrize(("merge_bias", "expected"), [(40.0, [0, 0, 0]), (-40.0, [0, 1, 2])])
 def test_superpoints_without_a_common_box_can_become_one_object(merge_bias, expected, device):
     apart = fragments([CUBE, [5.0, 0, 0, 1, 1, 1], [0.0, 9, 0, 1, 1, 1]])
-    there = Fragments(**{name: value.to(device) for name, value in vars(apart).items()})
+    there = DecodedFragments(**{name: value.to(device) for name, value in vars(apart).items()})
     assert small(merge_bias).to(device)(there).tolist() == expected
 
 
@@ -132,10 +154,10 @@ def test_clusters_are_as_alike_as_their_pairs_in_the_mean(monkeypatch):
     assert module(fragments([CUBE] * 3)).tolist() == [0, 0, 1]
 
 
-def test_parts_of_the_superpoints_keep_their_masks():
+def test_some_of_the_superpoints_keep_what_was_between_them():
     given = random_fragments(5, 0)
     row = torch.tensor([True, False, True, True, False])
-    torch.testing.assert_close(given.at(row).mask_logits, given.mask_logits[[0, 2, 3]][:, [0, 2, 3]], rtol=0, atol=0)
+    torch.testing.assert_close(given.at(row).share, given.share[[0, 2, 3]][:, [0, 2, 3]], rtol=0, atol=0)
     torch.testing.assert_close(pair_cues(given.at(row)), pair_cues(given)[row][:, row])
 
 
