@@ -16,7 +16,7 @@ from autoseg3d_ros.memory.fragments import cluster, gated_logit
 from autoseg3d_ros.memory.interaction import QueryInteraction, ResidualFeedForward, distance_logits, distance_weight
 from autoseg3d_ros.structures import NUM_BORDER_CUES
 
-MERGE_THRESHOLD = 0.5  # of the mean probability between two clusters
+MERGE_THRESHOLD = 0.4  # of the mean probability between two clusters; what is left apart stays two objects
 _NUM_CUES = 10 + NUM_BORDER_CUES
 _MARGIN_M = 0.01  # keeps what is divided by the size of a flat superpoint finite
 _FARTHEST = 5.0  # sizes of the smaller one; beyond, all gaps are alike
