@@ -14,10 +14,8 @@ from scenes import frame_of
 from autoseg3d_ros.data.scene_folder import SceneChange, SceneFolder
 from autoseg3d_ros.data.source import SourceError
 from autoseg3d_ros.geometry import boxes_of_groups
-from autoseg3d_ros.lifting.adjacency import border_cues, superpoint_borders
 from autoseg3d_ros.lifting.masks import TruthMasks
 from autoseg3d_ros.lifting.superpoints import lift
-from autoseg3d_ros.lifting.surface import SurfaceEstimator
 from autoseg3d_ros.model.network_config import NetworkConfig
 from autoseg3d_ros.training.augmentation import NO_AUGMENTATION, AugmentationConfig
 from autoseg3d_ros.training.cached_scene import CachedScene
@@ -36,12 +34,10 @@ def source_of(*scenes: CachedScene, clips: ClipConfig = CLIPS, seed: int = 0, **
 
 
 def bytes_of(clip: Clip) -> bytes:
-    frames = [
-        (one.xyz_m, one.rgb, one.superpoint, one.object_row, one.box_m, one.number, one.borders.pairs)
-        for one in clip.frames
-    ]
-    arrays = [*(array for frame in frames for array in frame), clip.instance, clip.semantic]
-    return b"".join(np.asarray(array).tobytes() for array in arrays)
+    names = ("xyz_m", "rgb", "superpoint", "object_row", "box_m", "number")
+    arrays = [getattr(frame, name) for frame in clip.frames for name in names]
+    arrays += [frame.borders.pairs for frame in clip.frames]
+    return b"".join(np.asarray(array).tobytes() for array in (*arrays, clip.instance, clip.semantic))
 
 
 # -------------------------------------------------------------------------------------------------------------- pieces
@@ -104,34 +100,6 @@ def test_united_kinds_are_what_geometry_makes_of_the_plain_ones(tmp_path):
     pairs = np.unique(np.stack([whole, one.instance], axis=1), axis=0)
     assert pairs[:, 0].tolist() == [0, 1], "one superpoint an instance"
     assert len(one.borders["united-truth-2"].pairs) == 0, "and the blocks do not touch"
-
-
-def test_borders_are_lifted_as_in_a_run(tmp_path):
-    (scene,) = cached(tmp_path / "cache", a_scene(tmp_path / "room", still_frames(1)))
-    stored = next(iter(SceneFolder(tmp_path / "room").source().frames()))
-    lifted = lift(stored, TruthMasks(2, 0).masks(stored), CACHE.run.depth, CACHE.run.lifting, seed=0)
-    surfaces = SurfaceEstimator(CACHE.run.regions.working_width_px, CACHE.run.regions.noise_scale)
-    expected = border_cues(superpoint_borders(lifted, surfaces.of(stored)))
-    borders = scene.frame(0, "truth-2").borders["truth-2"]
-    assert borders.pairs.tolist() == expected.pairs.tolist() == [[0, 1], [2, 3]]  # the pieces of each block
-    assert np.allclose(borders.values, expected.values, atol=2e-3)  # half precision
-    clip = source_of(scene, clips=replace(CLIPS, num_frames=1)).clip(0, 0)
-    network = NetworkConfig(partition=True)
-    points = frame_sample(clip, 0, network, torch.device("cpu")).points
-    assert np.array_equal(points.borders, borders.matrix(4))
-    assert frame_sample(clip, 0, NetworkConfig(), torch.device("cpu")).points.borders is None
-
-
-def test_borders_keep_to_their_superpoints_where_some_are_not_drawn(tmp_path):
-    (scene,) = cached(tmp_path / "cache", a_scene(tmp_path / "room", still_frames(1)))
-    ids = np.unique(scene.frame(0, "truth-2").superpoint["truth-2"])
-    for num_points in (2, 3, 4, 8, 100):
-        (frame,) = source_of(scene, clips=replace(CLIPS, num_frames=1, num_points=num_points)).clip(0, 0).frames
-        object_of_superpoint = {int(one): int(row) for one, row in zip(frame.superpoint, frame.object_row, strict=True)}
-        pairs = frame.borders.pairs
-        assert all(object_of_superpoint[int(one)] == object_of_superpoint[int(other)] for one, other in pairs)
-        if frame.num_superpoints == len(ids):
-            assert pairs.tolist() == [[0, 1], [2, 3]]
 
 
 def test_a_cache_goes_on_where_it_was_stopped(tmp_path):
