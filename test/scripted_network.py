@@ -20,6 +20,7 @@ class Scripted(torch.nn.Module):
 
     def __init__(self, network, script):
         super().__init__()
+        self.partition = None
         self.config, self.part, self._script = network.config, torch.nn.Linear(1, 1), iter(script)
 
     def forward(self, glance, state, filters, clock):
