@@ -177,12 +177,21 @@ def parts(class_logits, part, superpoint, void=None, **changes):
     return filter_parts(class_logits, None if void is None else torch.tensor(void), part, superpoint, settings)
 
 
-def test_a_part_answers_with_its_surest_query():
+def test_a_part_has_the_mean_probability_of_its_points():
     found = parts(classes(0.6, 0.9, 0.8), [0, 1, 0], [0, 0, 1, 2])
-    assert found.query.tolist() == [1, 2]  # the best part first
-    assert_close(found.score, torch.tensor([0.9, 0.8]))
+    assert_close(found.score, torch.tensor([0.9, 2 / 3]))  # the best part first
     assert found.mask.tolist() == [[False, False, True, False], [True, True, False, True]]
     assert found.label.tolist() == [0, 0]
+
+
+def test_a_small_superpoint_taken_for_something_makes_no_object_of_the_floor():
+    assert len(parts(classes(0.9, 0.1), [0, 0], [0, 1, 1, 1]).query) == 0  # (0.9 + 3 * 0.1) / 4 is not above 0.3
+
+
+def test_the_query_that_is_surest_for_most_points_answers_for_a_part():
+    assert parts(classes(0.8, 0.5, 0.6), [0, 0, 0], [0, 1, 1, 2]).query.tolist() == [1]
+    assert parts(classes(0.8, 0.5), [0, 0], [0, 1]).query.tolist() == [0]
+    assert parts(classes(0.8, 0.8), [0, 0], [1, 0]).query.tolist() == [0]  # the first of equals
 
 
 @pytest.mark.parametrize(
@@ -204,12 +213,13 @@ def test_parts_that_are_no_objects(changes, expected):
 def test_void_lowers_the_score_of_a_part_and_chooses_who_answers():
     found = parts(classes(0.9, 0.8), [0, 0], [0, 1], void=[0.5, 0.25])
     assert found.query.tolist() == [1]
-    assert_close(found.score, torch.tensor([0.6]))
+    assert_close(found.score, torch.tensor([(0.45 + 0.6) / 2]))
 
 
-def test_a_part_has_the_class_of_its_surest_query():
+def test_a_part_has_the_class_that_most_of_it_is_sure_of():
     class_logits = torch.tensor([[0.5, 0.1, 0.4], [0.2, 0.6, 0.2]]).log()
-    assert parts(class_logits, [0, 0], [0, 1]).label.tolist() == [1]
+    assert parts(class_logits, [0, 0], [0, 0, 1]).label.tolist() == [0]
+    assert parts(class_logits, [0, 0], [0, 1, 1]).label.tolist() == [1]
 
 
 @pytest.mark.parametrize(("part", "superpoint"), [([], []), ([0], []), ([0, 0], [])])

@@ -47,15 +47,16 @@ def segmenter(source=None, **changes) -> OnlineSegmenter:
 
 def _let_every_query_see_half_of_the_points(network: AutoSeg3D) -> None:
     """Fresh weights see all or nothing: shift the mask logits of each query to their median."""
-    choose = network._detections
+    decode = network.decoder.forward
 
-    def centred(decoded, xyz_m, filters):
+    def centred(*inputs, **options):
+        decoded = decode(*inputs, **options)
         logits = decoded.last.mask_logits
         middle = logits.median(dim=1, keepdim=True).values if logits.shape[1] else logits
         last = replace(decoded.last, mask_logits=logits - middle)
-        return choose(replace(decoded, predictions=(*decoded.predictions[:-1], last)), xyz_m, filters)
+        return replace(decoded, predictions=(*decoded.predictions[:-1], last))
 
-    network._detections = centred
+    network.decoder.forward = centred
 
 
 def superpoints_of(*superpoint: int) -> Superpoints:

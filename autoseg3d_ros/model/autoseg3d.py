@@ -14,7 +14,7 @@ from autoseg3d_ros.memory.partition import DecodedFragments, FragmentPartition
 from autoseg3d_ros.memory.short_term import NoShortTermMemory, ShortTermMemory, ShortTermState
 from autoseg3d_ros.model.backbone import Res16UNet34C
 from autoseg3d_ros.model.decoder import Decoded, QueryDecoder
-from autoseg3d_ros.model.filtering import FilterConfig, filter_parts, filter_queries
+from autoseg3d_ros.model.filtering import FilterConfig, FilteredQueries, filter_parts, filter_queries
 from autoseg3d_ros.model.network_config import NetworkConfig
 from autoseg3d_ros.model.pooling import GeometricPooling, Pooled, mean_by_superpoint
 from autoseg3d_ros.model.pyramid_backbone import PyramidBackbone
@@ -122,12 +122,11 @@ class AutoSeg3D(nn.Module):
         # One query a superpoint; masks over points, boxes, scores (§3, §9.1).
         with clock.stage("decode"):
             decoded = self.decoder(points.xyz_m, features, superpoint, pooled)
-            if self.partition is None:
-                return self._detections(decoded, points.xyz_m, filters)
 
-        # Not in the paper: LMI looks at what was decoded, and what it unites are the objects.
-        with clock.stage("partition"):
-            return self._partitioned(decoded, points, pooled, filters)
+        # Which of them are objects; with a partition, what LMI unites of the decoded.
+        with clock.stage("filter"):
+            objects = self.choose(decoded, points, pooled, filters)
+            return _detections(objects, decoded, points.xyz_m)
 
     def encode(self, points: NetworkInput, state: NetworkState) -> Tensor:
         """Return the features (N, C) of the points; the voxel memory in `state` takes in this frame (§2.1, §2.2)."""
@@ -152,21 +151,13 @@ class AutoSeg3D(nn.Module):
         features = self.short_term(pooled.features, pooled.centroid_m, state.superpoints)
         return replace(pooled, features=features)
 
-    def _partitioned(
-        self, decoded: Decoded, points: NetworkInput, pooled: Pooled, filters: FilterConfig
-    ) -> FrameDetections:
-        assert self.partition is not None
-        last, part = decoded.last, self.partition(decoded_fragments(decoded, points, pooled))
-        kept = filter_parts(last.class_logits, decoded.void, part, points.superpoint, filters)
-        box_m = boxes_of_masks(kept.mask, points.xyz_m) if last.box_m is None else last.box_m[kept.query]
-        return FrameDetections(kept.mask, kept.score, kept.label, decoded.embedding[kept.query].float(), box_m.float())
-
-    def _detections(self, decoded: Decoded, xyz_m: Tensor, filters: FilterConfig) -> FrameDetections:
+    def choose(self, decoded: Decoded, points: NetworkInput, pooled: Pooled, filters: FilterConfig) -> FilteredQueries:
+        """Return the objects of a frame: its sure queries with their masks, or the sure parts of its partition."""
         last = decoded.last
-        kept = filter_queries(last.class_logits, last.mask_logits, filters, decoded.void)
-        box_m = boxes_of_masks(kept.mask, xyz_m) if last.box_m is None else last.box_m[kept.query]
-        embedding = decoded.embedding[kept.query]
-        return FrameDetections(kept.mask, kept.score, kept.label, embedding.float(), box_m.float())
+        if self.partition is None:
+            return filter_queries(last.class_logits, last.mask_logits, filters, decoded.void)
+        part = self.partition(decoded_fragments(decoded, points, pooled))
+        return filter_parts(last.class_logits, decoded.void, part, points.superpoint, filters)
 
 
 def decoded_fragments(decoded: Decoded, points: NetworkInput, pooled: Pooled) -> DecodedFragments:
@@ -182,6 +173,17 @@ def decoded_fragments(decoded: Decoded, points: NetworkInput, pooled: Pooled) ->
         share=mean_by_superpoint(probability.T, points.superpoint, num).T,
         void=probability.new_zeros(num) if decoded.void is None else decoded.void,
         borders=points.borders,
+    )
+
+
+def _detections(objects: FilteredQueries, decoded: Decoded, xyz_m: Tensor) -> FrameDetections:
+    query, box_m = objects.query, decoded.last.box_m
+    return FrameDetections(
+        mask=objects.mask,
+        score=objects.score,
+        label=objects.label,
+        embedding=decoded.embedding[query].float(),
+        box_m=(boxes_of_masks(objects.mask, xyz_m) if box_m is None else box_m[query]).float(),
     )
 
 

@@ -43,9 +43,7 @@ def filter_queries(
     that does not depend on which of an object's superpoints answers for it. The device is waited for once, when the
     number of objects is known.
     """
-    probability = class_logits.float().softmax(dim=1)[:, :-1]
-    if void is not None:
-        probability = probability * (1 - void)[:, None]
+    probability = _of_objects(class_logits, void)
     score, pair = probability.flatten().topk(min(config.top_k, probability.numel()))
     query = pair.div(probability.shape[1], rounding_mode="floor")
     label = pair % probability.shape[1]
@@ -63,24 +61,21 @@ def filter_parts(
 ) -> FilteredQueries:
     """Choose objects among the parts of a partition of S superpoints, each of which is a query. Ours.
 
-    `part` (S,) int64 in 0..K-1 says which part a superpoint is of, `superpoint` (N,) which one a point is in. A part
-    answers with the query that is surest to be of an object. The device is waited for twice.
+    `part` (S,) int64 says which of at most S parts a superpoint is of, `superpoint` (N,) which one a point is in. A
+    part has the mean class probability of its points; the query that is surest for most points answers for it: a small
+    superpoint that is taken for something makes nothing of a floor. The device is waited for once.
     """
-    probability = class_logits.float().softmax(dim=1)[:, :-1]
-    if void is not None:
-        probability = probability * (1 - void)[:, None]
-    sure, label = probability.max(dim=1)
-    num_parts = int(part.max()) + 1 if len(part) else 0
-    surest_first = sure.argsort(descending=True, stable=True)
-    rank = torch.arange(len(part), device=part.device)
-    first = rank.new_zeros(num_parts).scatter_reduce(0, part[surest_first], rank, "amin", include_self=False)
-    answers = surest_first[first]  # (K,) queries
-    score, num_points = sure[answers], torch.bincount(part[superpoint], minlength=num_parts)
-    is_object = (score > config.min_score) & (num_points > config.min_points)
+    probability = _of_objects(class_logits, void)
+    num_points = torch.bincount(superpoint, minlength=len(part)).to(probability.dtype)  # (S,)
+    weighted = probability * num_points[:, None]
+    points_of_part = num_points.new_zeros(len(part)).index_add_(0, part, num_points)  # (S,), 0 where there is no part
+    mean = torch.zeros_like(weighted).index_add_(0, part, weighted) / points_of_part.clamp(min=1)[:, None]
+    score, label = mean.max(dim=1)
     best_first = score.argsort(descending=True, stable=True)
-    chosen = best_first[is_object[best_first]][: config.top_k]  # (D,) parts
-    query = answers[chosen]
-    return FilteredQueries(query, score[chosen], part[superpoint] == chosen[:, None], label[query])
+    is_object = (score > config.min_score) & (points_of_part > config.min_points)
+    chosen = best_first[is_object[best_first]][: config.top_k]  # (D,) parts; waits for the device
+    query = _first_by_part(weighted.amax(dim=1), part)[chosen]
+    return FilteredQueries(query, score[chosen], part[superpoint] == chosen[:, None], label[chosen])
 
 
 def matrix_nms(soft_mask: Tensor, label: Tensor, score: Tensor, kernel: Kernel = "linear") -> tuple[Tensor, Tensor]:
@@ -103,6 +98,20 @@ def matrix_nms(soft_mask: Tensor, label: Tensor, score: Tensor, kernel: Kernel =
     score = score[first] * decay.amin(dim=0)
     score, second = score.sort(descending=True, stable=True)
     return first[second], score
+
+
+def _of_objects(class_logits: Tensor, void: Tensor | None) -> Tensor:
+    """Return the probability (Q, classes) of each class that is an object."""
+    probability = class_logits.float().softmax(dim=1)[:, :-1]
+    return probability if void is None else probability * (1 - void)[:, None]
+
+
+def _first_by_part(weight: Tensor, part: Tensor) -> Tensor:
+    """Return for each part (S,) the one of its members with most weight (S,), of equals the first."""
+    heaviest_first = weight.argsort(descending=True, stable=True)
+    rank = torch.arange(len(part), device=part.device)
+    best = rank.new_zeros(len(part)).scatter_reduce(0, part[heaviest_first], rank, "amin", include_self=False)
+    return heaviest_first[best]
 
 
 def _certainty(soft_mask: Tensor) -> Tensor:
