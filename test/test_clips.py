@@ -231,19 +231,6 @@ def test_masks_are_mixed_frame_by_frame(tmp_path):
     assert kinds.count("truth-2") == 60 - kinds.count("regions")
 
 
-def test_pieces_are_joined_in_a_share_of_the_frames(tmp_path):
-    (lifted,), numbers = cached(tmp_path / "cache", a_scene(tmp_path / "a", still_frames(1))), {}
-    for share in (0.0, 0.5, 1.0):
-        clips = ClipConfig(num_frames=60, masks={"truth-2": 1.0}, joined=share)
-        clip = source_of(lifted, clips=clips).clip(0, 0)
-        numbers[share] = np.array([frame.num_superpoints for frame in clip.frames])
-        for frame in clip.frames:
-            assert np.unique(frame.superpoint).tolist() == list(range(frame.num_superpoints))
-            assert all(len(np.unique(frame.object_row[frame.superpoint == one])) == 1 for one in set(frame.superpoint))
-    assert set(numbers[0.0]) == {4} and numbers[1.0].min() == 2  # two blocks, each in two pieces
-    assert (numbers[0.0] < 4).mean() < (numbers[0.5] < 4).mean() < (numbers[1.0] < 4).mean()
-
-
 def test_a_class_that_is_not_learned(tmp_path):
     (scene,) = cached(tmp_path / "cache", a_scene(tmp_path / "room", still_frames(1)))
     assert ClipSource([scene], [7], CLIPS, NO_AUGMENTATION).clip(0, 0).semantic.tolist() == [NOTHING, 0]

@@ -48,7 +48,6 @@ def test_the_papers_numbers():
         ({"short_term_frames": 0}, ["short_term_frames", "above 0"]),
         ({"dustbin": "yes"}, ["dustbin: expected bool", "'yes'"]),
         ({"steps": []}, ["steps", "above 0"]),
-        ({"joined": 1.5}, ["joined", "0 to 1", "1.5"]),
         ({"steps": [0]}, ["steps", "[0]"]),
         ({"steps": 2}, ["steps: expected a list", "2"]),
         ({"update_rule": "mean"}, ["update_rule", "count, ema", "'mean'"]),

@@ -138,16 +138,6 @@ def test_the_configuration_reaches_the_network_and_the_stages(tmp_path):
     assert all(value.equal(plain.state_dict()[key]) for key, value in others.items())
 
 
-def test_only_clips_are_joined():
-    """LMI learns from pieces; a single view is what it was."""
-    config = TrainConfig("tiny", "nowhere", (), joined=0.5)
-    assert {one: build._source(a_stage(one), config, [], []).config.joined for one in ("view", "clips", "tracks")} == {
-        "view": 0.0,
-        "clips": 0.5,
-        "tracks": 0.0,
-    }
-
-
 def test_another_lmi_may_begin_anew(tmp_path):
     published = replace(PRESETS["tiny"], partition=False, embedding_norm="layer")
     save_network(with_random_weights(published, 3), tmp_path / "published.safetensors")

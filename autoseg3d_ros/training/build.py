@@ -100,7 +100,6 @@ def _source(stage: StageConfig, config: TrainConfig, scenes: list[CachedScene], 
         steps=config.steps if stage.num_frames > 1 else (1,),
         num_points=min(stage.num_points, PRESETS[config.preset].num_points),
         masks=config.masks,
-        joined=config.joined if stage.kind == "clips" else 0.0,  # LMI learns from pieces
     )
     try:
         return ClipSource(scenes, class_ids, clips, AugmentationConfig(), config.seed)

@@ -11,7 +11,6 @@ from autoseg3d_ros.geometry import boxes_of_groups, transform_points
 from autoseg3d_ros.structures import NO_INSTANCE, NO_MASK, BorderCues
 from autoseg3d_ros.training.augmentation import Augmentation, AugmentationConfig
 from autoseg3d_ros.training.cached_scene import CachedScene, LiftedFrame, SceneTruth
-from autoseg3d_ros.training.joining import joined
 from autoseg3d_ros.training.sampling import evenly_drawn
 from autoseg3d_ros.training.targets import NOTHING
 
@@ -27,7 +26,6 @@ class ClipConfig:
     num_points: int = 20_000  # of a frame, at most
     masks: Mapping[str, float] = field(default_factory=lambda: dict(MIXED_MASKS))  # kind -> how often a frame has it
     clips_per_scene: int = 1  # in an epoch
-    joined: float = 0.0  # share of the frames in which some superpoints of one object are one
 
 
 @dataclass(frozen=True)
@@ -114,8 +112,6 @@ class _DrawnFrame:
         ids = lifted.superpoint[masks]
         point = evenly_drawn(np.flatnonzero(ids != NO_MASK), clips.num_points, rng)
         ids = ids[point]
-        if clips.joined and rng.random() < clips.joined:
-            ids = joined(ids, lifted.instance[point], rng)
         present, superpoint = np.unique(ids, return_inverse=True)
         borders = lifted.borders[masks]
         num_ids = max(int(borders.pairs.max(initial=-1)), int(present.max(initial=-1))) + 1

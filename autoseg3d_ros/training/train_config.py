@@ -19,7 +19,7 @@ STAGES = ("view", "clips", "tracks")
 UPDATE_RULES = ("count", "ema")
 
 _KINDS: dict[str, type] = {"int": int, "int | None": int, "float": float, "str": str, "bool": bool}
-_MAY_BE_ZERO = ("seed", "joined", "warm_up", "weight_decay", "power", "checkpoint_every_s")
+_MAY_BE_ZERO = ("seed", "warm_up", "weight_decay", "power", "checkpoint_every_s")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,6 @@ class TrainConfig:
     short_term_frames: int = 1  # that STM looks back; as `model.short_term_frames` when it runs
     dustbin: bool = False  # LTM may choose none of the tracks
     one_to_many: bool = True  # clips have the second branch (ICMS)
-    joined: float = 0.0  # share of the frames of clips in which pieces of an object are one superpoint
     background: float = 0.1  # weight of a query without an object in the classification
     embedding: bool = True  # ESAM's, trained beside: the association that LTM is held against
     steps: tuple[int, ...] = (1, 2)  # from one frame of a clip to the next, in frames of the cache
@@ -90,8 +89,6 @@ def from_document(document: Any) -> TrainConfig:
         raise ConfigError(f"steps: expected whole numbers above 0, got {list(steps)}")
     if not isinstance(config.masks, Mapping) or not _are_shares(config.masks):
         raise ConfigError(f"masks: expected numbers above 0 by kind of masks, got {config.masks!r}")
-    if config.joined > 1:
-        raise ConfigError(f"joined: expected a share from 0 to 1, got {config.joined}")
     _check_stages(stages)
     return config
 
