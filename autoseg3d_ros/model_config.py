@@ -47,7 +47,7 @@ class ModelConfig:
         read_only=True,
     )
     track_merging: bool = setting(
-        True, "tracks that one detection covers time and again become one, beyond the paper", read_only=True
+        False, "tracks that one detection covers time and again become one, beyond the paper", read_only=True
     )
     map_names: bool = setting(
         True, "what a confirmed track owns in the map keeps its name, whatever one frame says", read_only=True

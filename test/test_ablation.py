@@ -81,7 +81,7 @@ def test_what_is_unknown_is_named(ask, told: str) -> None:
         ("+frames", "full", {"model.short_term_frames"}),
         ("+drift", "full", {"model.pose_error_m"}),
         ("+dustbin", "full", {"model.path"}),
-        ("ours", "full", {"model.geometric_cue", "model.track_merging", "model.map_names"}),
+        ("ours", "full", {"model.geometric_cue", "model.map_names"}),
     ],
 )
 def test_rows_differ_in_what_is_asked_about_alone(row: str, minus: str, expected: set[str]) -> None:

@@ -46,7 +46,7 @@ _PAPER = {
 _EMBEDDING = {"model.association": "embedding", "model.fragment_merging": False}
 _LTM = {"model.association": "long_term", "model.fragment_merging": False}
 _LTM_LMI = {"model.association": "long_term", "model.fragment_merging": True}
-_OURS = {"model.geometric_cue": "overlap", "model.track_merging": True, "model.map_names": True}
+_OURS = {"model.geometric_cue": "overlap", "model.map_names": True}
 
 ABLATION = (
     AblationRow("geometric", "", {"model.name": NO_MODEL}),
