@@ -13,7 +13,7 @@ from parity_cases import ParityCase, cases_of
 from published_modules import load
 
 from autoseg3d_ros.memory.boxes import box_iou
-from autoseg3d_ros.memory.fragments import FragmentMerging, Fragments, NoFragmentMerging, cluster
+from autoseg3d_ros.memory.fragments import FragmentMerging, Fragments, cluster
 from autoseg3d_ros.model.decoder import DecoderConfig, QueryDecoder
 from autoseg3d_ros.model.pooling import GeometricPooling
 from autoseg3d_ros.model.published_keys import UNUSED_BY_DESIGN
@@ -172,13 +172,7 @@ def test_fragments_with_one_box_become_one_object(merge_bias, expected, device):
 def test_no_superpoint_and_one(num, class_logits):
     given = fragments(torch.randn(num, 16), class_logits.expand(num, 2), TABLE.expand(num, 6))
     assert small().similarity(given).shape == small().logits(given).shape == (num, num)
-    for module in (small(), NoFragmentMerging()):
-        assert module(given).tolist() == [0] * num
-
-
-def test_switched_off_every_superpoint_stays_as_it_is():
-    boxes = TABLE.expand(3, 6)
-    assert NoFragmentMerging()(fragments(torch.randn(3, 16), OBJECT.expand(3, 2), boxes)).tolist() == [0, 1, 2]
+    assert small()(given).tolist() == [0] * num
 
 
 @pytest.mark.parametrize(("width", "num_heads"), [(256, 8), (128, 4)])

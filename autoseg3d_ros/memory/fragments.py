@@ -70,14 +70,6 @@ class FragmentMerging(nn.Module):
         return gated_logit(self.gate, self.merge_logit, appearance, self.iou_embedding(iou[..., None]))
 
 
-class NoFragmentMerging(nn.Module):
-    """Leaves every superpoint an object of its own."""
-
-    def forward(self, fragments: Fragments) -> Tensor:
-        """Return 0..S-1."""
-        return torch.arange(len(fragments), device=fragments.embedding.device)
-
-
 def gated_logit(gate: nn.Linear, head: nn.Linear, appearance: Tensor, geometry: Tensor) -> Tensor:
     """Return (...) of pairs with appearance (..., w) and geometry (..., w), which a gate weighs against each other."""
     weight = gate(torch.cat((appearance, geometry), dim=-1)).sigmoid()

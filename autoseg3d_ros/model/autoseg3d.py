@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from autoseg3d_ros.memory.fragments import FragmentMerging, NoFragmentMerging
+from autoseg3d_ros.memory.fragments import FragmentMerging
 from autoseg3d_ros.memory.long_term import LongTermMemory
 from autoseg3d_ros.memory.merge_head import MergeHead
 from autoseg3d_ros.memory.partition import DecodedFragments, FragmentPartition
@@ -88,9 +88,8 @@ class AutoSeg3D(nn.Module):
         self.backbone = Res16UNet34C() if config.backbone == "res16unet34c" else PyramidBackbone.of(config.backbone)
         self.voxel_memory = VoxelMemory(self.backbone.memory_channels) if config.voxel_memory else NoVoxelMemory()
         self.pooling = GeometricPooling(config.decoder.in_channels, config.decoder.has_places)
-        self.fragment_merging = (
-            FragmentMerging(width, heads) if config.fragment_merging and not config.partition else NoFragmentMerging()
-        )
+        before_decoder = config.fragment_merging and not config.partition
+        self.fragment_merging = FragmentMerging(width, heads) if before_decoder else None
         self.short_term = (
             ShortTermMemory(config.decoder.in_channels, heads, residual=config.short_term_residual)
             if config.short_term
@@ -138,7 +137,9 @@ class AutoSeg3D(nn.Module):
         return voxels.features[points.voxel_of_point]
 
     def merge_fragments(self, points: NetworkInput, features: Tensor, pooled: Pooled) -> tuple[Tensor, Pooled]:
-        """Return the superpoint (N,) of each point after LMI, and the pooled features of these (§7.1)."""
+        """Return the superpoint (N,) of each point after LMI, if it comes here, and what is pooled of these (§7.1)."""
+        if self.fragment_merging is None:
+            return points.superpoint, pooled
         cluster = self.fragment_merging(self.decoder.propose(pooled))
         num_clusters = int(cluster.max()) + 1 if len(cluster) else 0
         if num_clusters == points.num_superpoints:

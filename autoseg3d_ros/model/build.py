@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from autoseg3d_ros.memory.fragments import NoFragmentMerging
 from autoseg3d_ros.memory.short_term import NoShortTermMemory
 from autoseg3d_ros.model.autoseg3d import AutoSeg3D
 from autoseg3d_ros.model.checkpoint import load_network, with_random_weights
@@ -30,7 +29,7 @@ def build_network(model: ModelConfig, memory: FeatureMemoryConfig, seed: int) ->
     if not model.voxel_memory:
         network.voxel_memory = NoVoxelMemory()
     if not model.fragment_merging:
-        network.fragment_merging, network.partition = NoFragmentMerging(), None
+        network.fragment_merging = network.partition = None
     if not model.short_term:
         network.short_term = NoShortTermMemory()
     network.bounds = MemoryBounds(network.config.voxel_m, memory.max_distance_m, memory.max_voxels)

@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from autoseg3d_ros.memory.fragments import FragmentMerging
 from autoseg3d_ros.memory.short_term import ShortTermState
 from autoseg3d_ros.model.autoseg3d import AutoSeg3D, decoded_fragments
 from autoseg3d_ros.model.backbone import unchanged
@@ -220,7 +219,7 @@ def _fragment_loss(network: AutoSeg3D, sample: FrameSample, pooled: Pooled, refr
     """Return the loss of LMI for all superpoints: as published before STM, or of what is decoded after it."""
     truth = sample.targets.fragment, sample.targets.void
     if network.partition is None:
-        assert isinstance(network.fragment_merging, FragmentMerging)
+        assert network.fragment_merging is not None
         with torch.no_grad():
             proposed = network.decoder.propose(pooled)
         return fragment_loss(network.fragment_merging, proposed, *truth)
