@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -145,16 +145,17 @@ class LearnedRecognition:
 
 
 def named_by_owner(names: Naming, owner: np.ndarray, superpoints: Superpoints) -> Naming:
-    """Show superpoints by their `owner` (S,) int32, 0 = none; tell the map so only of points that nobody claims.
+    """Show superpoints by their `owner` (S,) int32, 0 = none; the map is told what the network claims, as ever.
 
     So what a network misses in a frame, or takes for something else, keeps its name; but a claim that is made again and
-    again wins the voxels over, and with them the name.
+    again wins the voxels over, and with them the name. The map does not hear its own names: a piece of the floor that
+    was once taken for an object would have the whole floor.
     """
     owner_of_point = owner[superpoints.superpoint]
-    return Naming(
+    return replace(
+        names,
         of_superpoint=np.where(owner > 0, owner, names.of_superpoint),
         of_point=np.where(owner_of_point > 0, owner_of_point, names.of_point),
-        for_map=np.where(names.for_map > 0, names.for_map, owner_of_point),
     )
 
 
