@@ -109,7 +109,7 @@ class TrackingConfig:
 
     min_affinity: float = setting(0.2, "a detection joins a track only above this affinity", minimum=0.0, maximum=1.0)
     min_observations: int = setting(3, "matches that confirm a tentative track", minimum=1)
-    max_missed: int = setting(5, "misses in view after which a tentative track is removed", minimum=1)
+    max_missed: int = setting(5, "frames without a match until a tentative track is removed", minimum=1)
     lost_after: int = setting(50, "frames without a match until a lost track is retired", minimum=1)
     merge_votes: int = setting(8, "frames, net of contrary ones, that prove two tracks to be one object", minimum=1)
     box_weight: float = setting(0.2, "weight of box IoU beside map overlap in the affinity", minimum=0.0, maximum=1.0)
