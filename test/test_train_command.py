@@ -16,8 +16,11 @@ from autoseg3d_ros.cli.main import main
 from autoseg3d_ros.model import network_config
 from autoseg3d_ros.model.checkpoint import load_network, read_notes
 from autoseg3d_ros.training.cached_scene import CachedScene
+from autoseg3d_ros.training.clips import MIXED_MASKS
+from autoseg3d_ros.training.train_config import load
 from autoseg3d_ros.training.train_log import TrainLog
 
+CONFIGS = Path(__file__).parents[1] / "config"
 VIEW = {"kind": "view", "iterations": 2, "batch": 2, "num_frames": 1, "num_points": 300}
 TRACKS = {"kind": "tracks", "iterations": 2, "batch": 1, "num_frames": 2, "num_points": 300}
 
@@ -128,3 +131,13 @@ def test_lifting(tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "cache" / "room_a").glob("0*.npz")) == ["000000.npz", "000010.npz"]
     main(command)
     assert "1 of 2 scenes are there already" in capsys.readouterr().out
+
+
+def test_what_is_lifted_by_itself_is_what_tiny_trains_on(tmp_path):
+    a_scene(tmp_path / "rooms" / "room", still_frames(1))
+    assert main(["lift", str(tmp_path / "rooms"), "--out", str(tmp_path / "cache"), "--workers", "1"]) == 0
+    lifted = set(CachedScene(tmp_path / "cache" / "room").masks)
+    configs = list(CONFIGS.glob("train_tiny*.yaml"))
+    assert len(configs) >= 5
+    assert all(lifted >= set(load(path).masks) for path in configs)
+    assert lifted >= set(MIXED_MASKS)  # of a configuration that names none

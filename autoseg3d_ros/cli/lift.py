@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 
 from autoseg3d_ros.cli.errors import CommandError
 from autoseg3d_ros.cli.interruption import Interruption
@@ -14,7 +15,8 @@ from autoseg3d_ros.training.frame_cache import CacheConfig, cache_scenes, not_ca
 
 def execute(args: argparse.Namespace) -> int:
     """Lift what is not lifted yet; return 0, 1 where scenes were left out, or 130 after Ctrl-C."""
-    config = CacheConfig(every=args.every, masks=tuple(args.masks))
+    config = CacheConfig()
+    config = replace(config, every=args.every or config.every, masks=tuple(args.masks or config.masks))
     scenes = scenes_of(args.source, args.split)
     try:
         for name in config.masks:

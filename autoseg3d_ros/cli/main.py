@@ -242,9 +242,9 @@ def _add_lift(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="DATASET", help="folder of scenes, by synth or prepare")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of lifted scenes")
     parser.add_argument("--split", choices=("train", "val"), default="train", help="which (default %(default)s)")
-    parser.add_argument("--every", type=_count, default=5, metavar="K", help="every K-th frame (default %(default)s)")
+    parser.add_argument("--every", type=_count, metavar="K", help="every K-th frame (default: 5)")
     parser.add_argument(
-        "--masks", type=_names, default="regions,truth-2,truth-4,truth-8", metavar="M,M", help="kinds (%(default)s)"
+        "--masks", type=_names, metavar="M,M", help="kinds (default: regions, truth-2, -4 and -8, and united- of each)"
     )
     parser.add_argument("--workers", type=_count, metavar="N", help="processes (default: one a core)")
 
