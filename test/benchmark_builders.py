@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,8 +36,12 @@ def scene_frame(index: int = 0) -> Frame:
 
 
 def scene_mesh() -> TruthMesh:
+    """Return what a frame of the scene sees."""
+    return mesh_of(scene_frame())
+
+
+def mesh_of(frame: Frame) -> TruthMesh:
     """Return one vertex for each pixel; a segment is what one instance has in a tile of 10 x 10 pixels."""
-    frame = scene_frame()
     assert frame.truth is not None
     pixel = np.arange(CAMERA.width * CAMERA.height)
     row, column = np.divmod(pixel, CAMERA.width)
@@ -51,16 +56,21 @@ def scene_mesh() -> TruthMesh:
 
 
 def write_scene(
-    folder: Path, *, split: str = "test", num_frames: int = 4, mesh: TruthMesh | None = None
+    folder: Path,
+    *,
+    split: str = "test",
+    num_frames: int = 4,
+    mesh: TruthMesh | None = None,
+    view: Callable[[int], Frame] = scene_frame,
 ) -> SceneFolder:
-    """Write a finished scene and open it."""
+    """Write a finished scene of the frames that `view` gives by their index, and open it."""
     writer = RgbdFolderWriter(folder, CAMERA, depth_scale=1000.0, fps=10.0)
     (folder / TRUE_POSE).mkdir()
     for index in range(num_frames):
-        frame = scene_frame(index)
+        frame = view(index)
         writer.add(replace(frame, pose=RigidPose(BELIEVED_OFFSET_M, (0.0, 0.0, 0.0, 1.0))))
         write_pose(folder / TRUE_POSE / f"{index:06d}.txt", frame.pose)
-    write_mesh(folder / MESH_FILE, mesh or scene_mesh())
+    write_mesh(folder / MESH_FILE, mesh or mesh_of(view(0)))
     instances = tuple(TruthInstance(id, 1, "block") for id in (1, 2))
     write_info(folder, SceneInfo("tiny", folder.name, split, instances, origin={"seed": 0}))
     return SceneFolder(folder)

@@ -12,6 +12,7 @@ from autoseg3d_ros.model.autoseg3d import AutoSeg3D
 from autoseg3d_ros.model.checkpoint import save_network, with_random_weights
 from autoseg3d_ros.model.network_config import PRESETS
 from autoseg3d_ros.training import build
+from autoseg3d_ros.training.augmentation import NO_AUGMENTATION, AugmentationConfig
 from autoseg3d_ros.training.batch_share import batch_share, draw_queries
 from autoseg3d_ros.training.loop import TrainedStage, optimizer_of
 from autoseg3d_ros.training.processes import ALONE
@@ -129,6 +130,8 @@ def test_the_configuration_reaches_the_network_and_the_stages(tmp_path):
     config = TrainConfig("tiny", "nowhere", (), seed=1, dustbin=True, short_term_frames=3)
     assert build._stage(a_stage("clips"), config).short_term_frames == 3
     assert build._stage(a_stage("tracks"), config).short_term_frames == 3
+    for augment, expected in ((True, AugmentationConfig()), (False, NO_AUGMENTATION)):
+        assert build._source(a_stage("clips"), replace(config, augment=augment), [], [])._augmentation == expected
     plain = build.initial_network(replace(config, dustbin=False, seed=0))
     save_network(plain, tmp_path / "clips.safetensors")
     network = build.initial_network(replace(config, initial=str(tmp_path / "clips.safetensors")))

@@ -11,7 +11,7 @@ from autoseg3d_ros.model.autoseg3d import AutoSeg3D
 from autoseg3d_ros.model.checkpoint import load_network, with_random_weights
 from autoseg3d_ros.model.network_config import PRESETS
 from autoseg3d_ros.setting import ConfigError
-from autoseg3d_ros.training.augmentation import AugmentationConfig
+from autoseg3d_ros.training.augmentation import NO_AUGMENTATION, AugmentationConfig
 from autoseg3d_ros.training.cached_scene import CachedScene
 from autoseg3d_ros.training.clips import ClipConfig, ClipSource
 from autoseg3d_ros.training.criterion import CriterionConfig
@@ -101,8 +101,9 @@ def _source(stage: StageConfig, config: TrainConfig, scenes: list[CachedScene], 
         num_points=min(stage.num_points, PRESETS[config.preset].num_points),
         masks=config.masks,
     )
+    augmentation = AugmentationConfig() if config.augment else NO_AUGMENTATION
     try:
-        return ClipSource(scenes, class_ids, clips, AugmentationConfig(), config.seed)
+        return ClipSource(scenes, class_ids, clips, augmentation, config.seed)
     except ValueError as error:
         raise ConfigError(f"masks: {error}") from error
 

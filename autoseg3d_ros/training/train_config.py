@@ -59,6 +59,7 @@ class TrainConfig:
     one_to_many: bool = True  # clips have the second branch (ICMS)
     background: float = 0.1  # weight of a query without an object in the classification
     embedding: bool = True  # ESAM's, trained beside: the association that LTM is held against
+    augment: bool = True  # clips are turned, scaled, bent; off where a network shall learn a few by heart
     steps: tuple[int, ...] = (1, 2)  # from one frame of a clip to the next, in frames of the cache
     update_rule: str = "count"  # of tracks in training: what the tracker does
     checkpoint_every_s: float = 120.0
