@@ -177,15 +177,19 @@ def parts(class_logits, part, superpoint, void=None, **changes):
     return filter_parts(class_logits, None if void is None else torch.tensor(void), part, superpoint, settings)
 
 
-def test_a_part_has_the_mean_probability_of_its_points():
-    found = parts(classes(0.6, 0.9, 0.8), [0, 1, 0], [0, 0, 1, 2])
-    assert_close(found.score, torch.tensor([0.9, 2 / 3]))  # the best part first
-    assert found.mask.tolist() == [[False, False, True, False], [True, True, False, True]]
+def test_a_part_has_the_probability_of_its_surest_query():
+    """The others of an object are taught to be none; a network that has learnt it says so."""
+    found = parts(classes(0.01, 0.9, 0.8, 0.01), [0, 1, 0, 0], [0, 0, 0, 1, 2, 3])
+    assert_close(found.score, torch.tensor([0.9, 0.8]))  # the best part first
+    assert found.mask.tolist() == [[False, False, False, True, False, False], [True, True, True, False, True, True]]
     assert found.label.tolist() == [0, 0]
+    assert found.query.tolist() == [1, 2]
 
 
 def test_a_small_superpoint_taken_for_something_makes_no_object_of_the_floor():
-    assert len(parts(classes(0.9, 0.1), [0, 0], [0, 1, 1, 1]).query) == 0  # (0.9 + 3 * 0.1) / 4 is not above 0.3
+    floor = {"part": [0, 0], "superpoint": [0, 1, 1, 1]}
+    assert len(parts(classes(0.9, 0.9), **floor, void=[0.0, 0.9]).query) == 0  # 0.9 * (1 - 0.675) is not above 0.3
+    assert len(parts(classes(0.9, 0.9), **floor, void=[0.9, 0.0]).query) == 1
 
 
 def test_the_query_that_is_surest_for_most_points_answers_for_a_part():
@@ -213,13 +217,13 @@ def test_parts_that_are_no_objects(changes, expected):
 def test_void_lowers_the_score_of_a_part_and_chooses_who_answers():
     found = parts(classes(0.9, 0.8), [0, 0], [0, 1], void=[0.5, 0.25])
     assert found.query.tolist() == [1]
-    assert_close(found.score, torch.tensor([(0.45 + 0.6) / 2]))
+    assert_close(found.score, torch.tensor([0.9 * (0.5 + 0.75) / 2]))
 
 
-def test_a_part_has_the_class_that_most_of_it_is_sure_of():
+def test_a_part_has_the_class_of_its_surest_query():
     class_logits = torch.tensor([[0.5, 0.1, 0.4], [0.2, 0.6, 0.2]]).log()
-    assert parts(class_logits, [0, 0], [0, 0, 1]).label.tolist() == [0]
-    assert parts(class_logits, [0, 0], [0, 1, 1]).label.tolist() == [1]
+    assert parts(class_logits, [0, 0], [0, 0, 1]).label.tolist() == [1]
+    assert parts(class_logits[:1], [0], [0, 0]).label.tolist() == [0]
 
 
 @pytest.mark.parametrize(("part", "superpoint"), [([], []), ([0], []), ([0, 0], [])])

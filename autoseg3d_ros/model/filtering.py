@@ -61,20 +61,23 @@ def filter_parts(
 ) -> FilteredQueries:
     """Choose objects among the parts of a partition of S superpoints, each of which is a query. Ours.
 
-    `part` (S,) int64 says which of at most S parts a superpoint is of, `superpoint` (N,) which one a point is in. A
-    part has the mean class probability of its points; the query that is surest for most points answers for it: a small
-    superpoint that is taken for something makes nothing of a floor. The device is waited for once.
+    `part` (S,) int64 says which of at most S parts a superpoint is of, `superpoint` (N,) which one a point is in.
+    One query of an object is taught to answer for it, and the others that they are none: so a part has the class of its
+    surest query. Each superpoint is taught whether it is void: so a part is void by the mean of its points, and one
+    small superpoint makes nothing of a floor. The query that is surest for most points gives box and embedding. The
+    device is waited for once.
     """
-    probability = _of_objects(class_logits, void)
+    probability = class_logits.float().softmax(dim=1)[:, :-1]
     num_points = torch.bincount(superpoint, minlength=len(part)).to(probability.dtype)  # (S,)
-    weighted = probability * num_points[:, None]
-    points_of_part = num_points.new_zeros(len(part)).index_add_(0, part, num_points)  # (S,), 0 where there is no part
-    mean = torch.zeros_like(weighted).index_add_(0, part, weighted) / points_of_part.clamp(min=1)[:, None]
-    score, label = mean.max(dim=1)
+    solid_points = num_points if void is None else num_points * (1 - void)
+    points_of_part = _sum_by_part(num_points, part)  # 0 where there is no part
+    solid = _sum_by_part(solid_points, part) / points_of_part.clamp(min=1)
+    surest = torch.zeros_like(probability).scatter_reduce(0, part[:, None].expand_as(probability), probability, "amax")
+    score, label = (surest * solid[:, None]).max(dim=1)
     best_first = score.argsort(descending=True, stable=True)
     is_object = (score > config.min_score) & (points_of_part > config.min_points)
     chosen = best_first[is_object[best_first]][: config.top_k]  # (D,) parts; waits for the device
-    query = _first_by_part(weighted.amax(dim=1), part)[chosen]
+    query = _first_by_part(probability.amax(dim=1) * solid_points, part)[chosen]
     return FilteredQueries(query, score[chosen], part[superpoint] == chosen[:, None], label[chosen])
 
 
@@ -104,6 +107,11 @@ def _of_objects(class_logits: Tensor, void: Tensor | None) -> Tensor:
     """Return the probability (Q, classes) of each class that is an object."""
     probability = class_logits.float().softmax(dim=1)[:, :-1]
     return probability if void is None else probability * (1 - void)[:, None]
+
+
+def _sum_by_part(value: Tensor, part: Tensor) -> Tensor:
+    """Return for each part (S,) the sum of its members' values (S,)."""
+    return torch.zeros_like(value).index_add_(0, part, value)
 
 
 def _first_by_part(weight: Tensor, part: Tensor) -> Tensor:
