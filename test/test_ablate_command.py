@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from benchmark_builders import write_scene
 from builders import digest
 from train_builders import SMALL
@@ -16,15 +15,9 @@ from autoseg3d_ros.cli.main import main
 from autoseg3d_ros.model.checkpoint import save_network, with_random_weights
 from autoseg3d_ros.reporting.ablation_table import FIRST_LINE
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROWS = "geometric,baseline,+STM,full,ours"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,7 @@
-"""What the node says of itself on /diagnostics, over real DDS, and `autoseg3d doctor --live`."""
+"""What the node says of itself on /diagnostics, over real DDS, and `autoseg3d doctor --live`.
+
+The tests follow one node through its life: each begins where the one before it ended.
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -111,18 +109,9 @@ def test_the_compiled_kernel_maps(kind: str, monkeypatch: pytest.MonkeyPatch) ->
     assert torch.equal(compiled, map_of(grid_of(2000), kind).table)
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """spconv 2.3.8 on the CPU gives wrong sums at times with more than one thread, its own modules too."""
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(num_threads)
-
-
 @needs_spconv
 @pytest.mark.parametrize("kind", MAPS)
-def test_spconv(kind: str, one_thread: None) -> None:
+def test_spconv(kind: str, one_thread: None) -> None:  # 2.3.8 sums wrongly at times with more than one on the CPU
     kernel_map = map_of(grid_of(2000), kind)
     features, weight = layer(kernel_map, 16, 32)
     out = sparse_spconv.convolve(features, weight, kernel_map)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from clip_builders import a_scene, cached, still_frames
 
@@ -20,17 +19,11 @@ from autoseg3d_ros.training.clips import MIXED_MASKS
 from autoseg3d_ros.training.train_config import load
 from autoseg3d_ros.training.train_log import TrainLog
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIGS = Path(__file__).parents[1] / "config"
 VIEW = {"kind": "view", "iterations": 2, "batch": 2, "num_frames": 1, "num_points": 300}
 TRACKS = {"kind": "tracks", "iterations": 2, "batch": 1, "num_frames": 2, "num_points": 300}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

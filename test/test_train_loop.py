@@ -19,16 +19,10 @@ from autoseg3d_ros.training.loop import NotFiniteError
 from autoseg3d_ros.training.processes import ALONE, Processes
 from autoseg3d_ros.training.train_log import TrainLog, cut_log
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ALL = [a_stage(kind, 2) for kind in STAGES]
 KINDS = list(STAGES)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def log_of(out: Path) -> list[dict]:

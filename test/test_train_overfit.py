@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from benchmark_builders import WALL_M, write_scene
 from scenes import frame_of
 
 from autoseg3d_ros.cli.main import main
 from autoseg3d_ros.structures import Frame
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # Instance 1 is three blocks, which geometry holds for three objects; the fourth is instance 2.
 INSTANCE_OF_BLOCK = np.array([0, 1, 1, 1, 2], np.int32)
@@ -29,14 +30,6 @@ STAGES = [
     {"kind": "tracks", "iterations": 60, "batch": 2, "num_frames": 2, "learning_rate": 1.0e-3},
 ]
 UNTRAINED = [{**stage, "iterations": 1} for stage in STAGES]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def view_of(name: str) -> Callable[[int], Frame]:

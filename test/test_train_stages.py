@@ -19,6 +19,8 @@ from autoseg3d_ros.training.processes import ALONE
 from autoseg3d_ros.training.stages import Losses, Stage
 from autoseg3d_ros.training.train_config import TrainConfig
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LEARNS = {
     "view": {"backbone", "pooling", "decoder"},
     "clips": {"backbone", "voxel_memory", "pooling", "short_term", "decoder", "merge_head"},
@@ -29,14 +31,6 @@ LEARNS = {
 # A choice among tracks does not change where all their logits are shifted alike: with no dustbin beside them, its
 # gradient is 0 but for rounding.
 SHIFTS_ALL_ALIKE = {"long_term.match_logit.bias"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # faster for networks this small, and the same sums each time
-    yield
-    torch.set_num_threads(before)
 
 
 def a_network() -> AutoSeg3D:
