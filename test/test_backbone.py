@@ -10,7 +10,8 @@ from published_modules import load
 from slow_sparse import in_order_of, slow_inverse, slow_strided, slow_submanifold, slow_tensor
 
 from autoseg3d_ros.model.backbone import BasicBlock, ConvNormReLU, Res16UNet34C, VoxelNorm
-from autoseg3d_ros.model.sparse import InverseConv, SparseTensor, StridedConv, VoxelGrid, average
+from autoseg3d_ros.model.group_reduction import mean_by_group
+from autoseg3d_ros.model.sparse import InverseConv, SparseTensor, StridedConv, VoxelGrid
 from autoseg3d_ros.model.voxel_memory import MemoryBounds, VoxelMemory, VoxelMemoryState
 
 TOLERANCE = 2e-5
@@ -22,7 +23,7 @@ def voxels_of(case, frame):
     grid, voxel_of_point = VoxelGrid.of_points(xyz_m, torch.zeros(len(xyz_m), dtype=torch.int64), case.meta["voxel_m"])
     num_voxels = grid.num_voxels(1)
     assert num_voxels == case.expected(f"num_voxels_{frame}")
-    return SparseTensor(average(colours, voxel_of_point, num_voxels), grid, 1), voxel_of_point
+    return SparseTensor(mean_by_group(colours, voxel_of_point, num_voxels), grid, 1), voxel_of_point
 
 
 @parametrize("backbone")

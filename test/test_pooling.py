@@ -5,7 +5,7 @@ import torch
 from parity_cases import ParityCase, parametrize
 from published_modules import load
 
-from autoseg3d_ros.model.pooling import GeometricPooling, max_by_superpoint, mean_by_superpoint
+from autoseg3d_ros.model.pooling import GeometricPooling
 
 
 @parametrize("pool_")
@@ -83,12 +83,6 @@ def test_order_of_the_points_does_not_matter():
     permuted = pooling(xyz_m[order], features[order], superpoint[order], 4)
     torch.testing.assert_close(pooled.features, permuted.features)
     torch.testing.assert_close(pooled.point_weight[order], permuted.point_weight)
-
-
-def test_mean_and_maximum_by_hand():
-    values, superpoint = torch.tensor([[-1.0], [-3.0], [4.0]]), torch.tensor([2, 2, 0])
-    assert mean_by_superpoint(values, superpoint, 4).tolist() == [[4.0], [0.0], [-2.0], [0.0]]
-    assert max_by_superpoint(values, superpoint, 4).tolist() == [[4.0], [0.0], [-1.0], [0.0]]
 
 
 def test_gradients_are_right():

@@ -11,13 +11,13 @@ from slow_sparse import in_order_of, slow_inverse, slow_strided, slow_submanifol
 from torch import Tensor
 
 from autoseg3d_ros.model import kernel_maps
+from autoseg3d_ros.model.group_reduction import mean_by_group
 from autoseg3d_ros.model.sparse import (
     InverseConv,
     SparseTensor,
     StridedConv,
     SubmanifoldConv,
     VoxelGrid,
-    average,
     nearest_parent,
     read_at,
     union,
@@ -141,9 +141,8 @@ def test_voxels_are_floors_and_their_features_means() -> None:
     xyz_m = torch.tensor([[0.019, 0.0, 0.0], [-0.001, 0.0, 0.0], [0.001, 0.0, 0.0], [-0.02, 0.0, 0.0]])
     grid, row = VoxelGrid.of_points(xyz_m, torch.zeros(4, dtype=torch.int64), 0.02)
     assert grid.coords[row].tolist() == [[0, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 0], [0, -1, 0, 0]]
-    means = average(torch.tensor([[1.0], [5.0], [2.0], [7.0]]), row, 2)
+    means = mean_by_group(torch.tensor([[1.0], [5.0], [2.0], [7.0]]), row, 2)
     assert means[row].flatten().tolist() == [1.5, 6.0, 1.5, 6.0]
-    assert average(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64), 3).tolist() == [[0.0, 0.0]] * 3
 
 
 def test_points_of_two_samples_share_no_voxel() -> None:

@@ -18,8 +18,9 @@ from torch import Tensor
 from autoseg3d_ros.model import sparse_native, sparse_spconv, sparse_torch
 from autoseg3d_ros.model.autoseg3d import NetworkInput
 from autoseg3d_ros.model.backbone import Res16UNet34C
+from autoseg3d_ros.model.group_reduction import mean_by_group
 from autoseg3d_ros.model.kernel_maps import KernelMap
-from autoseg3d_ros.model.sparse import Backend, Convolution, SparseTensor, VoxelGrid, average
+from autoseg3d_ros.model.sparse import Backend, Convolution, SparseTensor, VoxelGrid
 
 _GEMM = (4096, 1024, 1024)
 _REPEATS = 7
@@ -103,7 +104,7 @@ def _run(backend: Backend | None, backbone: Res16UNet34C, points: NetworkInput) 
         if isinstance(module, Convolution):
             module.backend = backend
     grid = VoxelGrid.of_coords(points.grid.coords, 1)
-    colour = average(points.colour, points.voxel_of_point, grid.num_voxels(1))
+    colour = mean_by_group(points.colour, points.voxel_of_point, grid.num_voxels(1))
     return backbone(SparseTensor(colour, grid, 1)).features
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from autoseg3d_ros.model.pooling import count_points
+from autoseg3d_ros.model.group_reduction import count_by_group
 
 
 @torch.no_grad()
@@ -30,7 +30,7 @@ def blocked_by_point_mask(
         return torch.zeros(num_queries, num_superpoints, dtype=torch.bool, device=mask_logits.device)
     weight_outside = (mask_logits < 0) * point_weight.T  # (Q, N)
     total = weight_outside.new_zeros(num_queries, num_superpoints).index_add(1, superpoint, weight_outside)
-    share = total / count_points(superpoint, num_superpoints).clamp(min=1)  # (Q, S)
+    share = total / count_by_group(superpoint, num_superpoints).clamp(min=1)  # (Q, S)
     least = share.amin(dim=1, keepdim=True)
     is_empty = mask_logits.amax(dim=1, keepdim=True) < 0
     return (share > 0.5) & (share > least) & ~is_empty

@@ -15,10 +15,11 @@ from autoseg3d_ros.memory.short_term import NoShortTermMemory, ShortTermMemory, 
 from autoseg3d_ros.model.backbone import Res16UNet34C
 from autoseg3d_ros.model.decoder import Decoded, QueryDecoder
 from autoseg3d_ros.model.filtering import FilterConfig, FilteredQueries, filter_parts, filter_queries
+from autoseg3d_ros.model.group_reduction import mean_by_group
 from autoseg3d_ros.model.network_config import NetworkConfig
-from autoseg3d_ros.model.pooling import GeometricPooling, Pooled, mean_by_superpoint
+from autoseg3d_ros.model.pooling import GeometricPooling, Pooled
 from autoseg3d_ros.model.pyramid_backbone import PyramidBackbone
-from autoseg3d_ros.model.sparse import SparseTensor, VoxelGrid, average
+from autoseg3d_ros.model.sparse import SparseTensor, VoxelGrid
 from autoseg3d_ros.model.voxel_memory import MemoryBounds, NoVoxelMemory, VoxelMemory, VoxelMemoryState
 from autoseg3d_ros.stage_clock import StageClock
 
@@ -129,7 +130,7 @@ class AutoSeg3D(nn.Module):
 
     def encode(self, points: NetworkInput, state: NetworkState) -> Tensor:
         """Return the features (N, C) of the points; the voxel memory in `state` takes in this frame (§2.1, §2.2)."""
-        colour = average(points.colour, points.voxel_of_point, points.grid.num_voxels(1))
+        colour = mean_by_group(points.colour, points.voxel_of_point, points.grid.num_voxels(1))
         voxels = self.backbone(
             SparseTensor(colour, points.grid, 1),
             lambda levels: self.voxel_memory(levels, state.voxels, self.bounds),
@@ -171,7 +172,7 @@ def decoded_fragments(decoded: Decoded, points: NetworkInput, pooled: Pooled) ->
         box_m=pooled.box_m if last.box_m is None else last.box_m,
         centroid_m=pooled.centroid_m,
         hull_m=pooled.box_m,
-        share=mean_by_superpoint(probability.T, points.superpoint, num).T,
+        share=mean_by_group(probability.T, points.superpoint, num).T,
         void=probability.new_zeros(num) if decoded.void is None else decoded.void,
         borders=points.borders,
     )

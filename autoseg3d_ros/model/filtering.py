@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from autoseg3d_ros.model.group_reduction import count_by_group, max_by_group, sum_by_group
+
 Kernel = Literal["linear", "gaussian"]
 _GAUSSIAN_SHARPNESS = 2.0
 
@@ -68,11 +70,11 @@ def filter_parts(
     device is waited for once.
     """
     probability = class_logits.float().softmax(dim=1)[:, :-1]
-    num_points = torch.bincount(superpoint, minlength=len(part)).to(probability.dtype)  # (S,)
+    num_points = count_by_group(superpoint, len(part))
     solid_points = num_points if void is None else num_points * (1 - void)
-    points_of_part = _sum_by_part(num_points, part)  # 0 where there is no part
-    solid = _sum_by_part(solid_points, part) / points_of_part.clamp(min=1)
-    surest = torch.zeros_like(probability).scatter_reduce(0, part[:, None].expand_as(probability), probability, "amax")
+    points_of_part = sum_by_group(num_points, part, len(part))  # 0 where there is no part
+    solid = sum_by_group(solid_points, part, len(part)) / points_of_part.clamp(min=1)
+    surest = max_by_group(probability, part, len(part))
     score, label = (surest * solid[:, None]).max(dim=1)
     best_first = score.argsort(descending=True, stable=True)
     is_object = (score > config.min_score) & (points_of_part > config.min_points)
@@ -107,11 +109,6 @@ def _of_objects(class_logits: Tensor, void: Tensor | None) -> Tensor:
     """Return the probability (Q, classes) of each class that is an object."""
     probability = class_logits.float().softmax(dim=1)[:, :-1]
     return probability if void is None else probability * (1 - void)[:, None]
-
-
-def _sum_by_part(value: Tensor, part: Tensor) -> Tensor:
-    """Return for each part (S,) the sum of its members' values (S,)."""
-    return torch.zeros_like(value).index_add_(0, part, value)
 
 
 def _first_by_part(weight: Tensor, part: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autoseg3d_ros.model.group_reduction import boxes_by_group, max_by_group, mean_by_group
 from autoseg3d_ros.model.places import SizeEmbedding
 
 _MARGIN_M = 0.01  # keeps the coordinates of a superpoint without extent finite
@@ -42,12 +43,12 @@ class GeometricPooling(nn.Module):
 
     def forward(self, xyz_m: Tensor, point_features: Tensor, superpoint: Tensor, num_superpoints: int) -> Pooled:
         """Pool points (N, 3) with features (N, C) and superpoints (N,) int64 in 0..S-1; one without points is zero."""
-        centroid_m = mean_by_superpoint(xyz_m, superpoint, num_superpoints)
-        box_m = boxes_by_superpoint(xyz_m, superpoint, num_superpoints)
+        centroid_m = mean_by_group(xyz_m, superpoint, num_superpoints)
+        box_m = boxes_by_group(xyz_m, superpoint, num_superpoints)
         embedding = self.point_embedding(_normalise(xyz_m, centroid_m, box_m[:, 3:], superpoint))
-        shape = max_by_superpoint(embedding, superpoint, num_superpoints)
+        shape = max_by_group(embedding, superpoint, num_superpoints)
         weight = 2 * self._weight_logits(embedding, shape, superpoint).to(xyz_m.dtype).sigmoid()
-        features = mean_by_superpoint(weight * point_features, superpoint, num_superpoints) + shape
+        features = mean_by_group(weight * point_features, superpoint, num_superpoints) + shape
         if self.size_embedding is not None:
             mean_m = xyz_m.sum(dim=0) / max(len(xyz_m), 1)
             features = features + self.size_embedding(box_m[:, 3:], centroid_m, mean_m)
@@ -58,32 +59,6 @@ class GeometricPooling(nn.Module):
         of_point, of_superpoint = self.weight_hidden.weight.chunk(2, dim=1)
         of_shape = functional.linear(shape, of_superpoint, self.weight_hidden.bias).index_select(0, superpoint)
         return self.weight_logit(torch.addmm(of_shape, embedding, of_point.T))  # (N, 1)
-
-
-def mean_by_superpoint(values: Tensor, superpoint: Tensor, num_superpoints: int) -> Tensor:
-    """Return the mean of `values` (N, C) over the points of each superpoint, (S, C); zero where there are none."""
-    total = values.new_zeros(num_superpoints, values.shape[1]).index_add(0, superpoint, values)
-    return total / count_points(superpoint, num_superpoints).clamp(min=1)[:, None]
-
-
-def count_points(superpoint: Tensor, num_superpoints: int) -> Tensor:
-    """Return the number of points (S,) float32 of each superpoint (N,) int64."""
-    ones = torch.ones(len(superpoint), device=superpoint.device)
-    return torch.zeros(num_superpoints, device=superpoint.device).index_add(0, superpoint, ones)
-
-
-def max_by_superpoint(values: Tensor, superpoint: Tensor, num_superpoints: int) -> Tensor:
-    """Return the maximum of `values` (N, C) over the points of each superpoint, (S, C); zero where there are none."""
-    index = superpoint[:, None].expand_as(values)
-    nothing = values.new_zeros(num_superpoints, values.shape[1])
-    return nothing.scatter_reduce(0, index, values, "amax", include_self=False)
-
-
-def boxes_by_superpoint(xyz_m: Tensor, superpoint: Tensor, num_superpoints: int) -> Tensor:
-    """Return centre and size (S, 6) of what holds the points (N, 3) of each superpoint; zero where there are none."""
-    ends_m = max_by_superpoint(torch.cat([xyz_m, -xyz_m], dim=1), superpoint, num_superpoints)
-    high_m, low_m = ends_m[:, :3], -ends_m[:, 3:]
-    return torch.cat([(low_m + high_m) / 2, high_m - low_m], dim=1)
 
 
 def _normalise(xyz_m: Tensor, centroid_m: Tensor, extent_m: Tensor, superpoint: Tensor) -> Tensor:

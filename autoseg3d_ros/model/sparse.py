@@ -198,13 +198,6 @@ class InverseConv(Convolution):
         return x.grid.at(x.stride // 2).from_parent, x.stride // 2
 
 
-def average(features: Tensor, voxel_of_point: Tensor, num_voxels: int) -> Tensor:
-    """Return the mean (V, C) of the features (N, C) of each voxel's points; 0 where it has none."""
-    total = features.new_zeros(num_voxels, features.shape[1]).index_add(0, voxel_of_point, features)
-    count = torch.bincount(voxel_of_point, minlength=num_voxels).clamp_(min=1)
-    return total / count[:, None]
-
-
 def nearest_parent(tensor: SparseTensor, stride: int) -> Tensor:
     """Return the features (V_stride, C) of the coarse voxel that each voxel of a finer stride lies in."""
     row = torch.arange(tensor.grid.num_voxels(stride), device=tensor.features.device)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg3d_ros.model.backbone import VoxelNorm
+from autoseg3d_ros.model.group_reduction import count_by_group, mean_by_group
 from autoseg3d_ros.model.sparse import SparseTensor, SubmanifoldConv, read_at, union
 
 _CROP_MARGIN = 0.75  # of the frame's extent, on each side: a box 2.5 times as long
@@ -140,9 +141,7 @@ def _num_samples(tensor: SparseTensor) -> int:
 
 def _mean_of_sample(tensor: SparseTensor) -> Tensor:
     sample = tensor.coords[:, 0].long()
-    num_samples = _num_samples(tensor)
-    total = tensor.features.new_zeros(num_samples, tensor.features.shape[1]).index_add(0, sample, tensor.features)
-    return total / sample.bincount(minlength=num_samples)[:, None]
+    return mean_by_group(tensor.features, sample, _num_samples(tensor))
 
 
 def _crop(remembered: SparseTensor, current: SparseTensor) -> SparseTensor:
@@ -170,7 +169,7 @@ def _rank_in_sample(value: Tensor, sample: Tensor, num_samples: int) -> Tensor:
     """Return each element's place (V,) among those of its sample, from 0 for the smallest value."""
     order = value.argsort(stable=True)
     order = order[sample[order].argsort(stable=True)]
-    count = sample.bincount(minlength=num_samples)
+    count = count_by_group(sample, num_samples).long()
     start = count.cumsum(0) - count
     place = torch.arange(len(order), device=order.device) - start[sample[order]]
     return torch.empty_like(order).scatter(0, order, place)

@@ -13,8 +13,9 @@ from autoseg3d_ros.memory.short_term import ShortTermState
 from autoseg3d_ros.model.autoseg3d import AutoSeg3D, decoded_fragments
 from autoseg3d_ros.model.backbone import unchanged
 from autoseg3d_ros.model.decoder import Decoded
+from autoseg3d_ros.model.group_reduction import mean_by_group
 from autoseg3d_ros.model.pooling import Pooled
-from autoseg3d_ros.model.sparse import SparseTensor, VoxelGrid, average
+from autoseg3d_ros.model.sparse import SparseTensor, VoxelGrid
 from autoseg3d_ros.model.voxel_memory import VoxelMemoryState
 from autoseg3d_ros.training.batch_share import BatchShare
 from autoseg3d_ros.training.contrastive import contrastive_loss
@@ -190,7 +191,7 @@ def encode_batch(network: AutoSeg3D, samples: Sequence[FrameSample], state: Voxe
     batch = torch.repeat_interleave(torch.arange(len(points)), torch.tensor(lengths)).to(points[0].xyz_m.device)
     xyz_m, colour = torch.cat([one.xyz_m for one in points]), torch.cat([one.colour for one in points])
     grid, voxel_of_point = VoxelGrid.of_points(xyz_m, batch, network.config.voxel_m)
-    voxels = SparseTensor(average(colour, voxel_of_point, grid.num_voxels(1)), grid, 1)
+    voxels = SparseTensor(mean_by_group(colour, voxel_of_point, grid.num_voxels(1)), grid, 1)
     memory = unchanged if state is None else lambda levels: network.voxel_memory(levels, state, network.bounds)
     return list(network.backbone(voxels, memory).features[voxel_of_point].split(lengths))
 
